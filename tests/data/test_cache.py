@@ -95,7 +95,7 @@ def test_failure_leaves_nothing_behind():
 
 
 def test_who_waits_for_another_process_says_so(tmp_path):
-    make, said = Maker(), []
+    make, messages = Maker(), []
     fetch(make)
     (lock,) = cache.root().glob(".*.lock")
     for images in cache.root().glob("*/images.npy"):
@@ -104,13 +104,13 @@ def test_who_waits_for_another_process_says_so(tmp_path):
     left.mkdir()
 
     def say(text):
-        said.append(text)
+        messages.append(text)
         release.release()
 
     release = filelock.FileLock(lock)
     release.acquire()
     cache.fetch("my set", {}, "somewhere", make, say)
-    assert said == ["another process is preparing my set; waiting"]
+    assert messages == ["another process is preparing my set; waiting"]
     assert make.calls == 2
     # Only one process at a time makes this set, so that what was left of it is nobody's.
     assert not left.exists()

@@ -61,11 +61,11 @@ def test_a_csv_and_its_folder_and_folders_of_classes_are_the_same_set(flat, tmp_
     assert prepared.groups is prepared.official is None
 
 
-def test_groups_and_sides_come_from_their_columns(flat):
-    sides = ["train"] * 3 + ["VAL", "valid", "validation"] + ["test"] * 3 + ["train"] * 3
+def test_groups_and_splits_come_from_their_columns(flat):
+    splits = ["train"] * 3 + ["VAL", "valid", "validation"] + ["test"] * 3 + ["train"] * 3
     lines = [
-        f"{line},{side},p{k // 2}"
-        for k, (line, side) in enumerate(zip(labelled(flat), sides, strict=True))
+        f"{line},{split},p{k // 2}"
+        for k, (line, split) in enumerate(zip(labelled(flat), splits, strict=True))
     ]
     prepared = load(
         Experiment(dataset=str(write_labels(flat, *lines, header=" File,LABEL,split,group")))

@@ -62,7 +62,7 @@ def test_every_format(tmp_path, suffix):
 
 
 @pytest.mark.parametrize(
-    "sides",
+    "splits",
     [
         {"train": TRAIN},
         {"train": TRAIN, "val": VALIDATION, "test": TEST},
@@ -70,16 +70,16 @@ def test_every_format(tmp_path, suffix):
         {"train": TRAIN, "validation": VALIDATION},
     ],
 )
-def test_official_sides(tmp_path, sides):
-    for number, side in enumerate(sides):
+def test_official_splits(tmp_path, splits):
+    for number, split in enumerate(splits):
         for label, name in enumerate(("a", "b")):
-            write_pictures(tmp_path / side / name, 3, seed=10 * number + label)
+            write_pictures(tmp_path / split / name, 3, seed=10 * number + label)
     raw = load(tmp_path)
-    assert len(raw.images) == 6 * len(sides)
-    if len(sides) == 1:
+    assert len(raw.images) == 6 * len(splits)
+    if len(splits) == 1:
         assert raw.official is None
     else:
-        assert sorted(raw.official) == sorted(code for code in sides.values() for _ in range(6))
+        assert sorted(raw.official) == sorted(code for code in splits.values() for _ in range(6))
 
 
 def test_hidden_and_other_files_are_ignored_and_nested_folders_walked(image_folder):

@@ -123,18 +123,18 @@ def test_blocks_are_asked_for_a_window_ahead(make_prepared, tmp_path, monkeypatc
     cache.write(tmp_path / "set", make_prepared(np.arange(50) % 3))
     monkeypatch.setattr(loader, "available_memory", lambda: 0)
     images, labels = cache.read(tmp_path / "set").arrays
-    told = []
+    announced = []
     monkeypatch.setattr(
-        os, "posix_fadvise", lambda _file, _at, length, _advice: told.append(length // 16)
+        os, "posix_fadvise", lambda _file, _at, length, _advice: announced.append(length // 16)
     )
     batches = training_batches(images, labels, INDICES, 4, 0, 0)
     next(batches)
-    assert sum(told) == 4 + 12
-    assert max(told) == 4
+    assert sum(announced) == 4 + 12
+    assert max(announced) == 4
     next(batches)
-    assert sum(told) == 8 + 12
+    assert sum(announced) == 8 + 12
     list(batches)
-    assert sum(told) == len(INDICES)
+    assert sum(announced) == len(INDICES)
 
 
 def test_nobody_waits_only_where_numbers_arrive_all_the_same(monkeypatch):

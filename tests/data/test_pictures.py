@@ -165,7 +165,7 @@ def test_dictionary_there_and_back_through_json():
     assert Preprocessing.from_dict(json.loads(json.dumps(asdict(made)))) == made
 
 
-def test_files_to_answer_are_those_named_and_the_images_of_folders(tmp_path):
+def test_files_to_predict_are_the_named_ones_and_the_images_of_folders(tmp_path):
     single = save(tmp_path / "z.png")
     inside = [save(tmp_path / "folder" / name) for name in ("a.png", "b/c.bmp")]
     (tmp_path / "folder" / "notes.txt").write_text("no image")
@@ -175,5 +175,5 @@ def test_files_to_answer_are_those_named_and_the_images_of_folders(tmp_path):
     paths, problems = files_to_predict([single, tmp_path / "folder", *wrong], False)
     assert paths == [single, *inside]
     expected = ("no such file", "holds no images", "no such file", "no such file")
-    for path, told, line in zip(wrong, expected, problems, strict=True):
-        assert line.startswith(f"{path}: {told}")
+    for path, reason, line in zip(wrong, expected, problems, strict=True):
+        assert line.startswith(f"{path}: {reason}")

@@ -52,17 +52,17 @@ def test_an_interrupted_preparation_goes_on_where_it_ended(
     image_folder, workplace, reads, monkeypatch
 ):
     monkeypatch.setattr(pictures, "AT_ONCE", 2)
-    said = []
+    messages = []
     with pytest.raises(KeyboardInterrupt):
         folder(options(image_folder, workplace, track=interrupted))
     # Later ones may have been made meanwhile; they are not noted.
     reads.clear()
-    made = folder(options(image_folder, workplace, say=said.append))
+    made = folder(options(image_folder, workplace, say=messages.append))
     assert 2 <= len(reads) <= 8
     whole = folder(options(image_folder))
     np.testing.assert_array_equal(made.images, whole.images)
     np.testing.assert_array_equal(made.content, whole.content)
-    assert said
+    assert messages
     assert made.images.shape == (12, 1, 20, 20)
 
 
@@ -72,10 +72,10 @@ def test_what_was_made_of_files_that_are_the_same_is_taken_over(image_folder, wo
     with pytest.raises(UnreadableFiles) as caught:
         folder(options(image_folder, workplace))
     assert list(caught.value.files) == [str(broken)]
-    said = []
+    messages = []
     with pytest.raises(UnreadableFiles):
-        folder(options(image_folder, workplace, say=said.append))
-    assert [re.findall(r"\d+", line) for line in said] == [["11", "12"]]
+        folder(options(image_folder, workplace, say=messages.append))
+    assert [re.findall(r"\d+", line) for line in messages] == [["11", "12"]]
     broken.unlink()
     write_pictures(image_folder / "dog", 1, seed=7)  # instead of 000.png
     reads.clear()

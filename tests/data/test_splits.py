@@ -42,8 +42,8 @@ def test_without_official_split_80_10_10_of_each_class(make_prepared):
 def test_official_validation_stays_whole(make_prepared):
     official = np.where(np.arange(600) % 6 == 1, VALIDATION, OFFICIAL).astype(np.uint8)
     without_test = np.where(official == TEST, TRAIN, official).astype(np.uint8)
-    for sides, num_test in ((official, 100), (without_test, 50)):
-        made = by(make_prepared(LABELS, official=sides))
+    for official_split, num_test in ((official, 100), (without_test, 50)):
+        made = by(make_prepared(LABELS, official=official_split))
         check_partition(made, 600)
         np.testing.assert_array_equal(made.val, np.flatnonzero(official == VALIDATION))
         assert len(made.test) == num_test
@@ -152,38 +152,38 @@ def test_files_are_listed_by_path_with_fold_and_group(make_prepared, tmp_path):
             for row in read_splits(tmp_path / "split.csv")
             if row.fold == str(number)
         } == {
-            (image, side)
-            for side in ("train", "val", "test")
-            for image in prepared.hashes_of(getattr(fold, side))
+            (image, split_name)
+            for split_name in ("train", "val", "test")
+            for image in prepared.hashes_of(getattr(fold, split_name))
         }
 
 
-def sides_of(labels, groups, share=(0.8, 0.1, 0.1), seed=0):
+def assigned(labels, groups, share=(0.8, 0.1, 0.1), seed=0):
     labels = np.asarray(labels)
     classes = tuple(f"class {k}" for k in range(int(labels.max()) + 1))
     groups = None if groups is None else np.asarray(groups)
     return assign(labels, groups, share, np.random.default_rng(seed), classes)
 
 
-def check(side, labels, groups, share):
-    """Complete, no group on two sides, each class on each side."""
-    assert len(side) == len(labels)
-    assert set(side.tolist()) <= set(range(len(share)))
+def check(split_of, labels, groups, share):
+    """Complete, no group in two splits, each class in each split."""
+    assert len(split_of) == len(labels)
+    assert set(split_of.tolist()) <= set(range(len(share)))
     for group in np.unique(groups):
-        assert len(set(side[groups == group])) == 1
+        assert len(set(split_of[groups == group])) == 1
     for label in np.unique(labels):
-        assert set(side[labels == label]) == set(range(len(share)))
+        assert set(split_of[labels == label]) == set(range(len(share)))
 
 
 def possible(labels, groups, num_splits):
-    """Return True if any assignment of groups to sides has every class on every side."""
+    """Return True if any assignment of groups to splits has every class in every split."""
     in_group = np.array(
         [np.bincount(labels[groups == group], minlength=3) > 0 for group in set(groups)]
     )
     classes = np.unique(labels)
     return any(
-        all(in_group[np.array(sides) == side].any(0)[classes].all() for side in range(num_splits))
-        for sides in itertools.product(range(num_splits), repeat=len(in_group))
+        all(in_group[np.array(codes) == code].any(0)[classes].all() for code in range(num_splits))
+        for codes in itertools.product(range(num_splits), repeat=len(in_group))
     )
 
 
@@ -201,10 +201,10 @@ def test_whatever_can_be_split_is_split_and_what_cannot_is_refused(contents, num
     groups = np.repeat(np.arange(len(contents)), [len(content) for content in contents])
     share = [1 - 0.1 * (num_splits - 1)] + [0.1] * (num_splits - 1)
     if possible(labels, groups, num_splits):
-        check(sides_of(labels, groups, share, seed), labels, groups, share)
+        check(assigned(labels, groups, share, seed), labels, groups, share)
     else:
         with pytest.raises(InputError, match="class"):
-            sides_of(labels, groups, share, seed)
+            assigned(labels, groups, share, seed)
 
 
 def test_a_rare_class_among_many_groups_that_are_all_different():
@@ -215,9 +215,9 @@ def test_a_rare_class_among_many_groups_that_are_all_different():
     labels = rng.integers(0, 10, len(groups))
     labels[[0, 20, 40, 60, 80]] = 10
     for seed in range(4):
-        side = sides_of(labels, groups, [0.2] * 5, seed)
-        check(side, labels, groups, [0.2] * 5)
-        np.testing.assert_allclose(np.bincount(side) / len(side), 0.2, atol=0.02)
+        split_of = assigned(labels, groups, [0.2] * 5, seed)
+        check(split_of, labels, groups, [0.2] * 5)
+        np.testing.assert_allclose(np.bincount(split_of) / len(split_of), 0.2, atol=0.02)
 
 
 @pytest.mark.parametrize(
@@ -233,7 +233,7 @@ def test_a_rare_class_among_many_groups_that_are_all_different():
 )
 def test_too_few_groups_are_counted(labels, groups, problem):
     with pytest.raises(InputError, match=problem):
-        sides_of(labels, groups)
+        assigned(labels, groups)
 
 
 @pytest.mark.parametrize("official", [None, OFFICIAL], ids=["drawn", "official"])

@@ -47,10 +47,10 @@ def test_a_prepared_set_is_the_same_without_its_copy_in_memory(known_data, tmp_p
     prepared = data.load(Experiment(dataset="digits"))
     assert prepared.arrays is prepared.arrays
     received = pickle.loads(pickled(prepared, tmp_path))
-    assert "held" not in vars(received)
+    assert "arrays" not in vars(received)
     np.testing.assert_array_equal(received.images, prepared.images)
     assert (received.fingerprint, received.classes) == (prepared.fingerprint, prepared.classes)
     np.testing.assert_array_equal(received.arrays[0], prepared.arrays[0])
-    held = prepared.arrays
+    arrays = prepared.arrays
     prepared.release()
-    assert prepared.arrays is not held
+    assert prepared.arrays is not arrays

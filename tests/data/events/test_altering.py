@@ -36,10 +36,10 @@ def alteration(**changes):
 def left(of, packed=MADE.events_of(0), sensor=SENSOR):
     """The events of a recording after an alteration, as (x, y, t, p)."""
     last = int(unpacked(packed).t[-1])
-    kept, begins, ends = of.altered(
+    remaining, begins, ends = of.altered(
         packed, np.array([0]), np.array([len(packed)]), np.array([last]), sensor
     )
-    return made.rows(unpacked(kept[begins[0] : ends[0]]))
+    return made.rows(unpacked(remaining[begins[0] : ends[0]]))
 
 
 ALL = made.rows(unpacked(MADE.events_of(0)))
@@ -60,7 +60,7 @@ def test_events_of_a_place_are_left_out():
     assert 0 < len(expected) < EACH
 
 
-def test_events_are_moved_in_time_alone_and_stay_in_order():
+def test_jitter_moves_only_times_and_keeps_the_order():
     packed = made.some_events(20_000, (1, 1 << 12), LAST).packed()
     before = made.rows(unpacked(packed))
     rows = left(alteration(moved=[WHOLE // 10]), packed, (1, 1 << 12))
@@ -82,12 +82,12 @@ def test_events_are_moved_in_time_alone_and_stay_in_order():
 
 def test_a_quarter_each_loses_events_of_a_time_of_a_place_by_chance_or_none():
     drawn = alteration_of(["eventdrop"], FRAMES, 0, 0, np.arange(4000))
-    lengths, sides = np.diff(drawn.hidden)[:, 0], np.diff(drawn.place)[:, [0, 2]]
-    is_way = [lengths > 0, sides.any(1), drawn.left_out > 0]
+    lengths, edges = np.diff(drawn.hidden)[:, 0], np.diff(drawn.place)[:, [0, 2]]
+    is_way = [lengths > 0, edges.any(1), drawn.left_out > 0]
     assert np.sum(is_way, 0).max() == 1
     # 1,000 of 4,000; 3.3 standard deviations of 27 (0.1 %).
     assert (abs(np.sum(is_way, 1) - 1000) < 90).all()
-    for parts, most, whole in ((lengths, 9, 10), (sides, 5, 20), (drawn.left_out, 9, 10)):
+    for parts, most, whole in ((lengths, 9, 10), (edges, 5, 20), (drawn.left_out, 9, 10)):
         shares = np.rint(whole * parts[parts > 0] / WHOLE).astype(int)
         assert set(shares.tolist()) == set(range(1, most + 1))
     assert max(drawn.hidden.max(), drawn.place.max()) <= WHOLE
@@ -113,9 +113,9 @@ def test_frames_are_those_of_the_events_that_are_left(settings):
     """
     made_so = recordings(1, **settings)
     of = alteration(hidden=[[0, WHOLE // 3]], left_out=[WHOLE // 10])
-    kept = set(left(of))
+    remaining = set(left(of))
     packed = np.array(
-        [word for word, row in zip(MADE.events_of(0), ALL, strict=True) if row in kept]
+        [word for word, row in zip(MADE.events_of(0), ALL, strict=True) if row in remaining]
     )
     alone = replace(made_so, packed=packed, offsets=np.array([0, len(packed)]))
     assert packed[-1] == MADE.events_of(0)[-1]

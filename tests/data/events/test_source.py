@@ -66,25 +66,25 @@ def test_a_set_tells_of_events_after_the_last_frame_if_they_are_more_than_5_perc
         path = tmp_path / "set" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
-    said = []
+    messages = []
     of = experiment(tmp_path / "set", num_steps=num_steps, bin_ms=bin_ms)
-    found = data.load(of, say=said.append)
+    found = data.load(of, say=messages.append)
     assert found.images.left_out == pytest.approx(share)
     notes = [note for note in found.notes if "50.0 % of the events come after the last" in note]
-    assert notes == said
-    assert len(said) == (share == 0.5)
+    assert notes == messages
+    assert len(messages) == (share == 0.5)
 
 
-def test_recordings_in_folders_are_found_to_answer_for_and_others_told_of(folder):
+def test_recordings_to_predict_are_found_in_folders_and_other_files_are_listed(folder):
     (folder / "up" / "README.txt").write_text("No recording.")
     (folder / "up" / "photo.png").write_bytes(b"no matter what")
-    said = []
+    messages = []
     single = folder / "down" / "3.npy"
     paths, unusable = data.files_to_predict(
-        [folder / "up", single, folder / "gone"], True, said.append
+        [folder / "up", single, folder / "gone"], True, messages.append
     )
     assert paths == [*sorted((folder / "up").glob("*.npy")), single]
-    assert [line.partition(": ")[2] for line in said] == [
+    assert [line.partition(": ")[2] for line in messages] == [
         "ignored 1 .txt and 1 .png (no recording)"
     ]
     (problem,) = unusable

@@ -19,19 +19,19 @@ def store(tmp_path, monkeypatch):
     return store
 
 
-def clean(*arguments, answer=None):
-    return CliRunner().invoke(app, ["clean", *arguments], input=answer)
+def clean(*arguments, reply=None):
+    return CliRunner().invoke(app, ["clean", *arguments], input=reply)
 
 
 def test_clean_says_what_would_go_and_asks(store):
     assert "--yes" in clean("--json").stderr
     assert "--runs names" in clean("--runs", "nowhere").stderr
-    for done in (clean("--dry-run"), clean(answer="n")):
+    for done in (clean("--dry-run"), clean(reply="n")):
         assert re.search(r"not finished +1 +2\.0 MB", done.stdout)
         assert store.folder("a" * 16).exists()
     (entry,) = json.loads(clean("--dry-run", "--json").stdout)["removed"]
     assert entry["kind"] == "unfinished"
-    done = clean(answer="y")
+    done = clean(reply="y")
     assert done.exit_code == 0
     assert re.search(r"Freed 2(\.\d+)? MB", done.stdout)
     assert not store.folder("a" * 16).exists()

@@ -206,7 +206,7 @@ def test_leftovers_of_killed_processes_go(runs):
     assert new.exists()
 
 
-def test_a_model_is_held_once_for_store_and_run(runs):
+def test_store_and_run_share_one_file_of_a_model(runs):
     source, copy = (
         Store("runs/store").model_path(OTHER),
         runs / "made-up" / "models" / "a.safetensors",

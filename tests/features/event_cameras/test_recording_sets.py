@@ -58,12 +58,12 @@ def test_a_set_is_what_its_folders_say(named):
     raw = made_of(name, folder)
     assert len(raw.labels) == COUNTS[name]
     assert len(set(np.bincount(raw.labels))) == 1
-    sides = {"n-mnist": [40, 40], "dvs-gesture": [44, 44], "n-cars": [8, 8]}.get(name)
+    counts = {"n-mnist": [40, 40], "dvs-gesture": [44, 44], "n-cars": [8, 8]}.get(name)
     assert (
         None
         if raw.official is None
-        else [int((raw.official == side).sum()) for side in (TRAIN, TEST)]
-    ) == sides
+        else [int((raw.official == code).sum()) for code in (TRAIN, TEST)]
+    ) == counts
     (note,) = raw.notes
     assert f"{COUNTS[name]} of the " in note
     assert raw.sources == (folder,)
@@ -103,7 +103,7 @@ def test_gestures_are_cut_by_their_labels_and_grouped_by_person(tmp_path, monkey
     assert raw.names[2] == "user01_led.aedat, 300000 to 350000"
 
 
-def test_what_is_not_there_is_said_with_where_to_get_it(named, tmp_path):
+def test_missing_files_are_named_with_the_page_that_has_them(named, tmp_path):
     name, folder = named
     (tmp_path / "empty").mkdir()
     with pytest.raises(

@@ -31,16 +31,16 @@ class Hub(BaseHTTPRequestHandler):
         path = urlparse(self.path).path
         if "/tree/" in path:
             below = self.root / path.partition("/tree/")[2].partition("/")[2]
-            self.answer([self.entry(file) for file in below.iterdir()] if below.is_dir() else None)
+            self.respond([self.entry(file) for file in below.iterdir()] if below.is_dir() else None)
         elif path.startswith("/api/datasets/owner/name"):
-            self.answer({"id": "owner/name", "sha": REVISION, "siblings": [], "private": False})
+            self.respond({"id": "owner/name", "sha": REVISION, "siblings": [], "private": False})
         elif (
             "/resolve/" in path
             and (file := self.root / path.partition("/resolve/")[2].partition("/")[2]).is_file()
         ):
-            self.answer(file.read_bytes(), {"X-Repo-Commit": REVISION, "ETag": f'"{file.name}"'})
+            self.respond(file.read_bytes(), {"X-Repo-Commit": REVISION, "ETag": f'"{file.name}"'})
         else:
-            self.answer(None)
+            self.respond(None)
 
     do_HEAD = do_GET
 
@@ -54,7 +54,7 @@ class Hub(BaseHTTPRequestHandler):
             "oid": "0",
         }
 
-    def answer(self, content, headers=None):
+    def respond(self, content, headers=None):
         """Bytes as they are, else JSON; None: there is nothing."""
         self.send_response(404 if content is None else 200)
         body = content if isinstance(content, bytes) else json.dumps(content).encode()
@@ -99,10 +99,10 @@ def prepare(place, endpoint, *options):
 
 
 def test_a_set_is_fetched_once(endpoint, tmp_path):
-    code, said = prepare(tmp_path, endpoint)
-    assert code == 0, said
-    assert "26" in said
+    code, output = prepare(tmp_path, endpoint)
+    assert code == 0, output
+    assert "26" in output
     # Prepared anew, of what the library has: nobody answers there.
-    code, said = prepare(tmp_path, "http://127.0.0.1:9", "--image-size", "8")
-    assert code == 0, said
-    assert "26" in said
+    code, output = prepare(tmp_path, "http://127.0.0.1:9", "--image-size", "8")
+    assert code == 0, output
+    assert "26" in output

@@ -23,10 +23,10 @@ def write_shard(path, content):
     path.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(path, "w") as shard:
         for name, text in content.items():
-            member = tarfile.TarInfo(name)
+            entry = tarfile.TarInfo(name)
             data = text.encode() if isinstance(text, str) else text
-            member.size = len(data)
-            shard.addfile(member, io.BytesIO(data))
+            entry.size = len(data)
+            shard.addfile(entry, io.BytesIO(data))
 
 
 def samples(first, count):
@@ -55,28 +55,28 @@ def test_shards_are_read_and_grouped_by_their_keys(tmp_path):
     assert len(np.unique(grouped.groups)) == 3
 
 
-def test_sides_and_texts(tmp_path):
-    for side, first, count in (("test", 4, 2), ("train", 0, 4)):
+def test_splits_and_texts(tmp_path):
+    for split, first, count in (("test", 4, 2), ("train", 0, 4)):
         content = {}
         for k in range(first, first + count):
             content |= {f"{k}.jpg": noisy_png(k), f"{k}.cls.txt": ("wren", "owl")[k % 2]}
-        write_shard(tmp_path / "a" / f"{side}.tar", content)
+        write_shard(tmp_path / "a" / f"{split}.tar", content)
     raw = read(tmp_path / "a")
     assert raw.classes == ("owl", "wren")
     assert raw.official.tolist() == [TRAIN] * 4 + [TEST] * 2
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "problem"),
     [
         ({"a.png": noisy_png(0)}, r"one column .*called cls, cls\.txt, label"),
         ({"a.cls": "1"}, "one column of the type Image"),
         ({}, "cannot be loaded"),
     ],
 )
-def test_what_is_missing_is_named(tmp_path, content, told):
+def test_what_is_missing_is_named(tmp_path, content, problem):
     write_shard(tmp_path / "a" / "x.tar", content)
-    with pytest.raises(InputError, match=told) as caught:
+    with pytest.raises(InputError, match=problem) as caught:
         read(tmp_path / "a")
     assert "\n" not in str(caught.value)
 
