@@ -1,4 +1,4 @@
-"""Labels of image files."""
+"""Labels of image files, and events of a stream."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import made_recordings as made
 from spikeduel.data import Preprocessing
 from spikeduel.engine.networks import shipped
 from spikeduel.engine.networks.building import build
 from spikeduel.engine.networks.cards import ModelCard
 from spikeduel.engine.networks.models import Model, load_model
 from spikeduel.features.predicting import labelling
-from spikeduel.features.predicting.labelling import predict_files
+from spikeduel.features.predicting.labelling import events_of, predict_files
 from spikeduel.system.errors import InputError
 from telling import Telling
 
@@ -127,3 +128,13 @@ def test_folders_give_their_images_in_order_and_paths_that_lead_nowhere_are_name
     nowhere, empty = unreadable
     assert "nowhere.png: no such file" in nowhere
     assert "bare: holds no images" in empty
+
+
+def test_lines_are_events_a_millisecond_at_a_time():
+    parts = list(events_of(["# t x y p", "10 3 4 1", "", "900,5,6,0", "1010 7 8 1"]))
+    assert [made.rows(events) for events in parts] == [
+        [(3, 4, 10, 1), (5, 6, 900, 0)],
+        [(7, 8, 1010, 1)],
+    ]
+    with pytest.raises(InputError, match=r"line 2: .* not '1 2 3'"):
+        list(events_of(["1 2 3 0", "1 2 3"]))

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from spikeduel.data.events.recording_files import Reader, decoded, reading, require_room
+from spikeduel.data.events.recording_files import Reader, require_room
+from spikeduel.features.event_cameras.array_files import decoded, from_numpy, from_text, reading
 from spikeduel.inputs.preprocessing import Events
 from spikeduel.system.errors import InputError, needing_extra
 
@@ -326,6 +327,10 @@ def _set_bits(words: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 READERS: dict[str, Reader] = {
+    ".npy": from_numpy,
+    ".npz": from_numpy,
+    ".txt": from_text,
+    ".csv": from_text,
     ".bin": _bin,
     ".bs2": _bs2,
     ".aedat": _aedat,

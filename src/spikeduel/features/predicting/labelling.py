@@ -1,7 +1,7 @@
 """Label image files and recordings with a trained model."""
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -10,16 +10,18 @@ import numpy as np
 
 from spikeduel import data
 from spikeduel.data import pictures
-from spikeduel.data.events.recording_files import of_lines
 from spikeduel.data.loader import EVALUATION_BATCH
 from spikeduel.engine.kernels import unfused
 from spikeduel.engine.networks import models
 from spikeduel.engine.networks.models import Model, alike
+from spikeduel.inputs.preprocessing import Events
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
 
 MAX_UNFUSED = 16
 """Images that are labelled without compiled kernels."""
+CHUNK_US = 1000
+"""Microseconds of a stream whose events are handed on together."""
 
 
 def predict_files(
@@ -116,7 +118,7 @@ def follow(model: Model, path: Path, calibrated: bool = True) -> Iterator[dict[s
     `path` "-" reads events "t x y p" from standard input, t in microseconds. Raises `InputError`.
     """
     if str(path) == "-":
-        predictions = models.predict_stream(model, of_lines(sys.stdin), calibrated=calibrated)
+        predictions = models.predict_stream(model, events_of(sys.stdin), calibrated=calibrated)
     else:
         predictions = models.predict_recording(model, pictures.events_in(path), calibrated)
     for prediction in predictions:
@@ -130,3 +132,27 @@ def follow(model: Model, path: Path, calibrated: bool = True) -> Iterator[dict[s
                 prediction.probabilities,
             ),
         }
+
+
+def events_of(lines: Iterable[str]) -> Iterator[Events]:
+    """Yield the events of lines "t x y p", a millisecond at a time.
+
+    Raises `InputError` naming the line.
+    """
+    rows: list[tuple[int, ...]] = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        try:
+            t, x, y, p = map(int, line.replace(",", " ").split())
+        except ValueError:
+            raise InputError(
+                f'line {number:,}: "t x y p" is expected, whole numbers, t in microseconds; not '
+                f"'{line.strip()[:60]}'."
+            ) from None
+        if rows and t - rows[0][2] >= CHUNK_US:
+            yield Events(*np.array(rows, np.int64).T)
+            rows = []
+        rows.append((x, y, t, p))
+    if rows:
+        yield Events(*np.array(rows, np.int64).T)

@@ -11,7 +11,7 @@ import pytest
 
 import made_recordings as made
 from spikeduel.data.events import recording_files
-from spikeduel.data.events.recording_files import of_lines, read
+from spikeduel.data.events.recording_files import read
 from spikeduel.system.errors import InputError
 
 EVENTS = made.some_events()
@@ -100,13 +100,3 @@ def test_a_file_that_is_cut_off_anywhere_says_where_in_one_line_or_has_fewer_eve
 @pytest.mark.parametrize("name", FILES)
 def test_bytes_that_were_changed_end_in_events_or_in_an_error_of_ours(name, tmp_path):
     made.require_error_or_events(tmp_path / name, FILES[name](EVENTS))
-
-
-def test_lines_are_events_a_millisecond_at_a_time():
-    parts = list(of_lines(["# t x y p", "10 3 4 1", "", "900,5,6,0", "1010 7 8 1"]))
-    assert [made.rows(events) for events in parts] == [
-        [(3, 4, 10, 1), (5, 6, 900, 0)],
-        [(7, 8, 1010, 1)],
-    ]
-    with pytest.raises(InputError, match=r"line 2: .* not '1 2 3'"):
-        list(of_lines(["1 2 3 0", "1 2 3"]))
