@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from factories import predictions_file, scored, trial, variant_result
+from factories import dataset, predictions_file, scored, trial, variant_result
 from made_operations import plain, spiking
 from spikeduel.analysis.predicted import Predictions
+from spikeduel.analysis.run_findings import RunContext, find_caveats
 from spikeduel.energy import accounting
 from spikeduel.energy.rescaling import scaled
+from spikeduel.experiment.recipes import baseline
 from spikeduel.features.compression.frontier_analysis import (
     DRAWS,
     Draws,
@@ -22,6 +24,7 @@ from spikeduel.features.compression.frontier_analysis import (
 )
 from spikeduel.features.compression.frontier_results import CompressedVariant, CostKind
 from spikeduel.results.cost_results import Range
+from spikeduel.results.findings import finding, with_id
 from spikeduel.results.pareto import front
 from spikeduel.results.trials import CascadeExit
 from spikeduel.statistics import accuracy
@@ -458,3 +461,15 @@ def test_folds_of_a_seed_count_as_one_for_the_break_even_rate(monkeypatch):
 def test_without_a_bit_matched_network_there_is_no_break_even_rate():
     trials = [replace(trial("snn"), operations=spiking())]
     assert list(break_even(trials, [accounting.read("yan")])) == []
+
+
+def test_compressed_variants_that_learned_nothing_have_one_caveat():
+    variants = {
+        name: replace(variant_result(name, accuracy, key="k"), compressed=True)
+        for name, accuracy in (("4 bits", 0.1), ("few spikes", 0.1), ("half", 0.9))
+    }
+    run = RunContext(baseline(), dataset(), [trial("snn", 0.9, variants=variants)])
+    found = with_id(find_caveats(run), "compressed_at_chance")
+    assert found == [
+        finding("compressed_at_chance", contender="snn", variants=["4 bits", "few spikes"])
+    ]

@@ -3,29 +3,23 @@ import pytest
 import factories
 from factories import scored, trial
 from spikeduel.features.optimism.optimism_conclusion import conclude, tables
+from spikeduel.results.trials import Epoch
 from spikeduel.sentences.columns import text_rows
 
 
 def trained(contender, seed, right, chosen, n=100, fold=None):
     """A trial of `n` test images, `right` of them after each epoch."""
-    of_class = [n // 10] * 10
     return trial(
         contender,
+        0.5,
         seed=seed,
         fold=fold,
-        **finished(len(right), chosen),
-        test=scored(0.5, of_class),
+        epochs=len(right),
+        history=[Epoch(val_loss=1.0, val_accuracy=0.5)] * len(right),
+        best_epoch=chosen,
+        test=scored(0.5, [n // 10] * 10),
         measured={"optimism": right},
     )
-
-
-def finished(epochs, chosen):
-    """What a trial of so many epochs has."""
-    made = factories.trial("snn", 0.5)
-    history = [made.history[0]] * epochs
-    return {"epochs": epochs, "history": history, "best_epoch": chosen} | {
-        name: getattr(made, name) for name in ("status", "error", "validation", "model")
-    }
 
 
 def concluded(*trials):
