@@ -138,7 +138,7 @@ BlindSpot = Literal[
     "solarised copies of fine lines",
     "copies of images whose colours are equally bright",
 ]
-"""DuplicateCounts of images that the audit mostly misses (`benchmarks/audit/copies.py`)."""
+"""Duplicates that the audit mostly misses (`benchmarks/audit/copies.py`)."""
 BLIND_SPOTS: tuple[BlindSpot, ...] = get_args(BlindSpot)
 
 
@@ -317,7 +317,7 @@ class Audit(Frozen):
     suggested_groups: SuggestedGroups | None = None
     conclusions: tuple[Finding, ...] = ()
     details: Details = Details()
-    # Filled in by `words.audit.worded`.
+    # Filled in by `audit_sentences.worded`.
     is_ok: bool | None = field(default=None, name="ok")
     problem_texts: list[str] = field(default_factory=list, name="problems")
     note_texts: list[str] = field(default_factory=list, name="notes")

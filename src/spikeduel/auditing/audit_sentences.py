@@ -177,7 +177,7 @@ def _recording_rows(audit: Audit) -> dict[str, str]:
         table["statistics alone"] = f"{share} accuracy (length, event rate and so on, no frame)"
     if statistics.split_accuracy is not None:
         share = per_cent(statistics.split_accuracy)
-        table["split told"] = f"{share} of training and test recordings (a coin: 50 %)"
+        table["split from statistics"] = f"{share} accuracy (training or test; chance: 50 %)"
     return table
 
 
@@ -202,8 +202,8 @@ def medians(statistics: Statistics) -> list[dict[str, str]]:
                 SPLITS[split_name]: amount(statistic.name, value)
                 for split_name, value in statistic.by_split.items()
             },
-            "class told": formatted_share(statistic.class_accuracy),
-            "split told": formatted_share(statistic.split_accuracy),
+            "class accuracy": formatted_share(statistic.class_accuracy),
+            "split accuracy": formatted_share(statistic.split_accuracy),
         }
         for statistic in statistics.statistics
     ]

@@ -1,7 +1,7 @@
 """Plain drawings: circles, squares, triangles and the like, in few flat tones.
 
 Whatever distinguishes two of them (place, size, turn, colour) is what a moved or edited copy may
-change, so that a copy cannot be told from another drawing.
+change, so that a copy cannot be distinguished from another drawing.
 """
 
 import numpy as np

@@ -45,9 +45,7 @@ def examine(data: AuditInput) -> Audit:
 
 
 def findings(audit: Audit) -> tuple[Finding, ...]:
-    """Return the meaning of an audit's numbers, problems first. That images are too few to show a
-    problem is said only where none was found.
-    """
+    """Return the findings of an audit, problems first; `too_few_to_audit` only without problems."""
     found = sorted(find("audit", audit), key=lambda finding: not finding.is_problem)
     is_ok = not any(finding.is_problem for finding in found)
     return tuple(finding for finding in found if is_ok or finding.id != "too_few_to_audit")

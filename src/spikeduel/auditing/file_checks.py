@@ -27,7 +27,7 @@ SHUFFLES = 99
 
 
 def check(data: AuditInput) -> Fields:
-    """Account for files, and for class, split and groups told by formats and names."""
+    """Count files, and find formats and names that tell class, split or groups."""
     names, properties = data.names, {}
     if data.recordings and names:
         properties = {"file type": [Path(name).suffix.lower() for name in names]}

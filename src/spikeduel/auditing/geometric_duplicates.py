@@ -239,7 +239,7 @@ def _around(images: Tensor) -> Tensor:
 
 def objects(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return `images` less their border, the middle of the rest, x and y `[N, 2]`, and twice its
-    spread `[N, 1]`.
+    standard deviation `[N, 1]`.
     """
     edges = [images[:, 0], images[:, -1], images[:, :, 0], images[:, :, -1]]
     seen = images - torch.cat(edges, 1).median(1).values[:, None, None]

@@ -212,15 +212,15 @@ def _voters(
     num_nearest = min(NEIGHBOURS, len(voters) - 1)
     neighbours = torch.zeros(len(used), num_nearest, dtype=torch.int64)
     weights = torch.zeros(len(used), num_nearest)
-    num_asked = label[voters].bincount(minlength=int(label.max()) + 1) // 4
-    num_asked = num_asked.clamp(MIN_NEIGHBOURS, NEIGHBOURS)[label]
-    for rows in progress.track(blocks, "asking neighbours", len(blocks)):
+    num_voting = label[voters].bincount(minlength=int(label.max()) + 1) // 4
+    num_voting = num_voting.clamp(MIN_NEIGHBOURS, NEIGHBOURS)[label]
+    for rows in progress.track(blocks, "comparing labels of neighbours", len(blocks)):
         distance = torch.addmm(half_square, vectors[used[rows]], references.T, alpha=-1)
         distance[image_id[rows][:, None] == image_id[voters]] = float("inf")
         columns = lowest(distance, num_nearest)
         neighbours[rows] = torch.from_numpy(voters)[columns]
-        is_asked = torch.arange(num_nearest) < num_asked[rows, None]
-        weights[rows] = (torch.isfinite(distance.gather(1, columns)) & is_asked).float()
+        is_voting = torch.arange(num_nearest) < num_voting[rows, None]
+        weights[rows] = (torch.isfinite(distance.gather(1, columns)) & is_voting).float()
     return neighbours, weights
 
 

@@ -196,13 +196,13 @@ def compared(
     split's images to compare with them. Each image is compared with all earlier splits together: a
     small one might have nothing like it.
     """
-    for asked, earlier in (
+    for images, earlier in (
         (split.val, split.train),
         (split.test, np.concatenate([split.train, split.val])),
     ):
-        if len(asked) and len(earlier) >= MIN_OTHERS:
+        if len(images) and len(earlier) >= MIN_OTHERS:
             at_once = max(1, min(AT_ONCE, MAX_SCORES // len(earlier)))
-            blocks = np.split(asked, range(at_once, len(asked), at_once))
+            blocks = np.split(images, range(at_once, len(images), at_once))
             yield earlier, progress.track(blocks, text, len(blocks))
 
 

@@ -1,4 +1,4 @@
-"""Check recordings: a small classifier tells class and split by numbers alone."""
+"""Check recordings: a small classifier predicts class and split from statistics alone."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import get_args
@@ -22,14 +22,14 @@ MIN_IN_LEAF = 3
 MAX_LEARNED = 10_000
 """Most recordings that the classifier learns from."""
 SPLIT_GAP = 0.1
-"""Share of splits told beyond a half that makes no other kind of recordings."""
+"""Accuracy in naming the split above one half that is still no finding."""
 MAX_STATISTICS = 3
 """Most named statistics."""
 NAMES: tuple[StatisticName, ...] = get_args(StatisticName)
 
 
 def check(data: AuditInput) -> Fields:
-    """Measure the class and split told by a recording's numbers."""
+    """Measure how well the statistics of recordings predict their class and their split."""
     if (recordings := data.recordings) is None:
         return {}
     numbers = examine(
@@ -58,7 +58,7 @@ def examine(
     numbers, hot = _measured(recordings, [*of_split.values(), *of_class.values()], progress)
     random = np.random.default_rng(0)
     learned = random.permutation(split.train)[:MAX_LEARNED]
-    # As many of both splits are told apart, whole groups together.
+    # As many recordings of training as of test; a group is never in two folds.
     count = min(len(split.train), len(split.test), MAX_LEARNED // 2)
     chosen = [random.permutation(rows)[:count] for rows in (split.train, split.test)]
     rows, is_test = np.concatenate(chosen), np.repeat([False, True], count)
@@ -88,7 +88,7 @@ def examine(
     tells_class = _tells_class(together, together.class_accuracy, len(classes))
     tells_split = _tells_split(together, together.split_accuracy)
     statistics = []
-    for column, name in enumerate(progress.track(NAMES, "asking what statistics tell", len(NAMES))):
+    for column, name in enumerate(progress.track(NAMES, "testing statistics", len(NAMES))):
         alone = numbers[:, column : column + 1]
         statistics.append(
             Statistic(

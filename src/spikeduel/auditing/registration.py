@@ -183,11 +183,11 @@ def best(views: Views, images: np.ndarray, few: np.ndarray) -> tuple[np.ndarray,
         """Return residuals, `UNRELATED` where not `is_tried` `[B, O·K]`, and placements."""
         row, column = np.nonzero(is_tried & (candidates >= 0))
         used, others = np.unique(candidates[row, column], return_inverse=True)
-        asked, references = (pictures[torch.from_numpy(part)].float() for part in (images, used))
+        queries, references = (pictures[torch.from_numpy(part)].float() for part in (images, used))
         pairs = row, others
         remains, placements = np.full(candidates.shape, UNRELATED), placements.copy()
         remains[row, column], placements[row, column] = register(
-            asked, references, pairs, placements[row, column], steps
+            queries, references, pairs, placements[row, column], steps
         )
         return remains, placements
 
@@ -208,9 +208,9 @@ def best(views: Views, images: np.ndarray, few: np.ndarray) -> tuple[np.ndarray,
     chosen = remains[rows].argmin(1)
     index[rows] = candidates[rows, chosen]
     pairs = np.concatenate([images[rows], index[rows]])
-    asked, references = made_views(views.images[pairs], MAX_LAST_SIDE).whole.float().chunk(2)
+    queries, references = made_views(views.images[pairs], MAX_LAST_SIDE).whole.float().chunk(2)
     number = np.arange(len(rows))
-    finished, _ = register(asked, references, (number, number), placed[rows, chosen], LAST_STEPS)
+    finished, _ = register(queries, references, (number, number), placed[rows, chosen], LAST_STEPS)
     lowest = np.minimum(remains[rows, chosen], finished)
     others = np.where(few[rows] < 0, np.nan, of_each(remains)[rows])
     others[number, chosen % few.shape[1]] = np.nan

@@ -35,7 +35,7 @@ DETECTABLE = 2.80
 LEVELS = 48
 """Quantiles of a variance that stand for its distribution."""
 SAMPLES = 20_000
-"""Experiments that are drawn where the power has no formula."""
+"""Experiments that are simulated where the power has no formula."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,7 +190,7 @@ def detection_power(
     by_images = (
         float(student(tail, variability.image_freedom or math.inf)) ** 2 * variability.images**2
     )
-    # With four seeds, the permutation is the harder test. It is drawn: the order of all decides.
+    # With four seeds, the permutation test is the harder one. It is simulated.
     if num_seeds == MIN_SEEDS:
         return _power_of_few(variability, difference, num_seeds, tail, by_images)
     off = math.sqrt(variances.sum() + variability.images**2)
@@ -243,8 +243,8 @@ def _half_width(
 def _power_of_few(
     variability: Variability, difference: float, num_seeds: int, tail: float, by_images: float
 ) -> float:
-    """Return the power from drawn accuracies: all seeds of one classifier have to lie above all of
-    the other.
+    """Return the power from simulated accuracies: all seeds of one classifier must lie above all
+    of the other.
     """
     random = np.random.default_rng(0)
     a, b = (

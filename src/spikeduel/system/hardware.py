@@ -65,13 +65,13 @@ def resolve(device: str = "auto", precision: str = "auto") -> Compute:
     if device == "auto":
         device = "cuda" if num_gpus("cuda") else "cpu"
     kind, _, number = device.partition(":")
-    if kind in GPUS and int(number or 0) >= (found := num_gpus(kind)):
-        listed = f"no {GPUS[kind]} here"
-        if found:
-            names = ", ".join(f"{kind}:{index}" for index in range(found))
-            listed = f"{counted(found, GPUS[kind])} here: {names}"
+    if kind in GPUS and int(number or 0) >= (count := num_gpus(kind)):
+        present = f"no {GPUS[kind]} here"
+        if count:
+            names = ", ".join(f"{kind}:{index}" for index in range(count))
+            present = f"{counted(count, GPUS[kind])} here: {names}"
         raise InputError(
-            f"--device {device}: torch {torch.__version__} finds {listed}. Use --device cpu, or "
+            f"--device {device}: torch {torch.__version__} finds {present}. Use --device cpu, or "
             f"auto."
         )
     wants_bf16 = has_bf16(kind) if precision == "auto" else precision == "bf16"
@@ -127,7 +127,7 @@ def keep_freed_memory() -> bool:
 
 
 def release_freed_memory() -> None:
-    """Return what `keep_freed_memory` kept to the system."""
+    """Return memory that `keep_freed_memory` withholds to the system."""
     if keep_freed_memory.cache_info().currsize and keep_freed_memory():
         ctypes.CDLL(None).malloc_trim(0)
 

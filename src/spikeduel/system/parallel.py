@@ -25,7 +25,7 @@ def run_chunks(
     """Call `kernel(start, stop)` on parts of `range(length)`, on at most PyTorch's threads.
 
     The kernel releases the GIL. Parts begin at multiples of `grain` and write at least
-    `SMALLEST_PART` of the `work` elements. Threads and forked processes may call at once.
+    `MIN_PART` of the `work` elements. Threads and forked processes may call at once.
     """
     num_threads = torch.get_num_threads()
     num_parts = min(_PARTS_PER_THREAD * num_threads, work // MIN_PART, -(-length // grain))
