@@ -163,8 +163,8 @@ class CommandInput:
                 f"If you trust it, add {added}"
             )
 
-    def opened(self, path: Path, device: str = "cpu") -> "sd.Model":
-        return sd.load_model(path, device, own_code=self.own_code or ())
+    def opened(self, path: Path) -> "sd.Model":
+        return sd.load_model(path, own_code=self.own_code or ())
 
     def printed_json(self, document: Any) -> bool:
         """Print `document` and return True if --json was given."""
