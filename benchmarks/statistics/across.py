@@ -187,10 +187,11 @@ def verdicts(
 ) -> list[Verdict]:
     """The verdict on each pair of variants, with differences `[N]` on data sets of `families`."""
     by_family = [rank_tests.family_means(leads, families) for leads in differences]
-    tested = rank_tests.outcomes(list(zip(differences, by_family, strict=True)), MAX_MARGIN)
+    related = list(zip(differences, by_family, strict=True))
+    tests = rank_tests.compare_over_datasets(related, MAX_MARGIN)
     return [
-        Verdict(first, outcome, rank_tests.signed_ranks(leads).sum() > 0)
-        for (first, _), (_, outcome), leads in zip(pairs, tested, by_family, strict=True)
+        Verdict(first, test.conclusion, rank_tests.signed_ranks(leads).sum() > 0)
+        for (first, _), test, leads in zip(pairs, tests, by_family, strict=True)
     ]
 
 

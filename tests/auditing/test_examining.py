@@ -85,13 +85,13 @@ def test_sizes_never_seen_in_training_tell_nothing():
     assert row.class_accuracy == row.class_chance == pytest.approx(2 / 3)
 
 
-def test_few_files_of_many_sizes_do_not_differ_between_sides_by_luck(random):
-    side = np.repeat([0, 1, 2], [36, 4, 3])
+def test_few_files_of_many_sizes_do_not_differ_between_splits_by_luck(random):
+    split_code = np.repeat([0, 1, 2], [36, 4, 3])
     sizes = [random.integers(0, 20, 43) for _ in range(50)]
-    by_luck = [cramers_v(size, side) > ASSOCIATION for size in sizes]
+    by_luck = [cramers_v(size, split_code) > ASSOCIATION for size in sizes]
     assert sum(by_luck) > 2
-    assert sum(beyond_luck(size, side) > ASSOCIATION for size in sizes) <= 2
-    assert beyond_luck(side, side) == pytest.approx(cramers_v(side, side))
+    assert sum(beyond_luck(size, split_code) > ASSOCIATION for size in sizes) <= 2
+    assert beyond_luck(split_code, split_code) == pytest.approx(cramers_v(split_code, split_code))
 
 
 def test_cramers_v_is_one_where_one_decides_the_other_and_near_scipys():

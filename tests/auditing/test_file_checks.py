@@ -15,7 +15,7 @@ def files(form, numbers=range(60), classes=CLASSES):
     return [f"{name}/{form(name, number)}" for name in classes for number in numbers]
 
 
-def guessed(names):
+def suggestion_for(names):
     classes = sorted({name.partition("/")[0] for name in names})
     return suggested(names, np.array([classes.index(name.partition("/")[0]) for name in names]))
 
@@ -37,7 +37,7 @@ def guessed(names):
 )
 def test_names_of_people_and_objects(form, num_groups):
     names = files(form)
-    guess = guessed(names)
+    guess = suggestion_for(names)
     assert guess is not None
     assert guess.groups == num_groups
     groups = {name: re.search(guess.pattern, name)[1] for name in names}
@@ -71,7 +71,7 @@ def test_names_of_people_and_objects(form, num_groups):
     ],
 )
 def test_numbered_files_do_not_alarm(form):
-    assert guessed(files(form)) is None
+    assert suggestion_for(files(form)) is None
 
 
 def test_folders_of_a_split_are_no_objects():

@@ -98,8 +98,11 @@ def format_of(accuracy, association):
     )
 
 
-FEW_DOGS = {"cat": Counts(train=400, val=50, test=500), "dog": Counts(train=30, val=0, test=5)}
-FEW_CATS = {"cat": Counts(train=400, val=50, test=50), "dog": Counts(train=400, val=50, test=500)}
+RARE_DOGS = {"cat": Counts(train=400, val=50, test=500), "dog": Counts(train=30, val=0, test=5)}
+CATS_RARE_IN_TEST = {
+    "cat": Counts(train=400, val=50, test=50),
+    "dog": Counts(train=400, val=50, test=500),
+}
 ACROSS = DuplicateCounts(across=40, test_in_training=30)
 OF_ACROSS = {"count": 40, "in_training": 30, "num_test": 1000}
 NOTES = [
@@ -152,17 +155,17 @@ NOTES = [
     ),
     (
         "unbalanced_classes",
-        {"class_splits": FEW_DOGS},
+        {"class_splits": RARE_DOGS},
         {"most": "cat", "most_images": 950, "least": "dog", "least_images": 35},
     ),
     (
         "classes_with_few_test_images",
-        {"class_splits": FEW_DOGS},
+        {"class_splits": RARE_DOGS},
         {"count": 1, "few": 10, "names": ["dog"]},
     ),
     (
         "class_shares_differ",
-        {"class_splits": FEW_CATS},
+        {"class_splits": CATS_RARE_IN_TEST},
         {"name": "cat", "train_share": 0.5, "test_share": 0.05},
     ),
 ]
@@ -229,7 +232,7 @@ def test_statistics_that_tell_are_named_the_most_telling_first():
     assert findings(audit_with(statistics=STATISTICS)) == ()
 
 
-FEW = Counts(train=400, val=50, test=10)
+OF_FEW = Counts(train=400, val=50, test=10)
 
 
 @pytest.mark.parametrize(
@@ -243,7 +246,7 @@ FEW = Counts(train=400, val=50, test=10)
         (
             {
                 "formats": (format_of(0.7, 0.1),),
-                "class_splits": {"cat": FEW, "dog": FEW},
+                "class_splits": {"cat": OF_FEW, "dog": OF_FEW},
                 "counts": Counts(train=800, val=100, test=20),
             },
             ["too_few_to_audit"],

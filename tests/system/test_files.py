@@ -15,34 +15,30 @@ from spikeduel.system import files
 from spikeduel.system.errors import InputError
 
 
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
-    path = tmp_path / "a.txt"
-    files.write_text(path, "old")
-    with pytest.raises(RuntimeError), files.atomic_path(path) as temporary:
-        temporary.write_text("new")
-        raise RuntimeError
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
-    # Written files have ordinary permissions.
-    (tmp_path / "b").write_text("x")
-    assert path.stat().st_mode == (tmp_path / "b").stat().st_mode
+@pytest.mark.parametrize("folder", [False, True])
+def test_a_failed_write_leaves_the_old_content_and_nothing_else(folder, tmp_path):
+    path = tmp_path / "a"
 
-
-def test_a_failed_folder_leaves_the_old_one_and_nothing_else(tmp_path):
-    folder = tmp_path / "set"
-
-    def write(name, error=None):
-        with files.atomic_path(folder, folder=True) as temporary:
-            (temporary / name).touch()
+    def write(text, error=None):
+        with files.atomic_path(path, folder) as temporary:
+            (temporary / text if folder else temporary).write_text(text)
             if error:
                 raise error
+
+    def content():
+        return [file.read_text() for file in tmp_path.rglob("*") if file.is_file()]
 
     write("old")
     with pytest.raises(RuntimeError):
         write("new", RuntimeError)
-    assert list(tmp_path.rglob("*")) == [folder, folder / "old"]
+    assert content() == ["old"]
     write("newer")
-    assert list(tmp_path.rglob("*")) == [folder, folder / "newer"]
+    assert content() == ["newer"]
+    assert list(tmp_path.iterdir()) == [path]
+    # Written files have ordinary permissions.
+    ordinary = tmp_path / "b"
+    ordinary.mkdir() if folder else ordinary.touch()
+    assert path.stat().st_mode == ordinary.stat().st_mode
 
 
 def test_a_csv_keeps_names_that_are_no_unicode(tmp_path):
@@ -85,7 +81,7 @@ def test_pipes_and_devices_are_not_waited_for(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["x" * 300, "a\0b", "~nobody-of-this-name/x"])
-def test_what_cannot_be_a_path_is_no_traceback(text):
+def test_texts_that_cannot_be_paths(text):
     assert not files.is_folder(text)
     assert not files.is_file(text)
     with pytest.raises(InputError, match=r"no such file|cannot be read"):
@@ -93,15 +89,12 @@ def test_what_cannot_be_a_path_is_no_traceback(text):
     assert "is not a path" in (problem(files.located, text) or "is not a path")
 
 
-# ---- what killed processes leave
-
-
 def aged(path, seconds):
     then = path.stat().st_mtime - seconds
     os.utime(path, (then, then))
 
 
-def test_what_a_killed_process_left_of_a_file_goes_with_the_next_write_a_day_later(tmp_path):
+def test_a_day_later_the_next_write_removes_what_a_killed_process_left(tmp_path):
     names = (".a.txt.abcd_123.part", ".a.txt.efgh4567.part", ".b.x.part")
     left, fresh, others = (tmp_path / name for name in names)
     for path in (left, fresh, others):
@@ -144,10 +137,7 @@ def test_the_lock_of_a_killed_process_is_free(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["x.lock"]
 
 
-# ---- locks
-
-
-def test_who_waits_says_so_once(tmp_path):
+def test_waiting_for_a_lock_is_reported_once(tmp_path):
     def waiting():
         with files.locked(tmp_path / "x.lock", lambda: print("waits")):
             print("has it")
@@ -159,7 +149,7 @@ def test_who_waits_says_so_once(tmp_path):
 
 
 @pytest.mark.parametrize("refusal", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
-def test_where_files_cannot_be_locked_it_says_so(refusal, tmp_path, monkeypatch):
+def test_file_systems_without_locks_are_an_error(refusal, tmp_path, monkeypatch):
     fcntl = pytest.importorskip("fcntl")
 
     def refuse(*arguments):
@@ -171,9 +161,6 @@ def test_where_files_cannot_be_locked_it_says_so(refusal, tmp_path, monkeypatch)
         files.locked(tmp_path / "x.lock"),
     ):
         pass
-
-
-# ---- disks that are full, folders that are somebody else's
 
 
 FULL = """
@@ -241,7 +228,7 @@ def in_a_small_file_system(tmp_path):
     )
 
 
-def test_a_disk_that_is_really_full_is_an_error_for_people_whatever_is_written(
+def test_a_disk_that_is_really_full_is_an_error_whatever_is_written(
     in_a_small_file_system,
 ):
     done = in_a_small_file_system(FULL)
@@ -252,7 +239,7 @@ def test_a_disk_that_is_really_full_is_an_error_for_people_whatever_is_written(
     assert re.fullmatch("\n".join(lines), done.stdout.strip())
 
 
-def test_a_folder_of_somebody_elses_is_named(tmp_path):
+def test_a_folder_that_is_not_writable_is_named(tmp_path):
     closed = tmp_path / "closed"
     closed.mkdir()
     closed.chmod(0o555)

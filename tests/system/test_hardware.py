@@ -22,7 +22,7 @@ def gpus(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("present", "asked", "says"),
+    ("present", "device", "message"),
     [
         ({}, "cuda", r"--device cuda: torch .* finds no CUDA GPU here\. Use --device cpu"),
         ({}, "mps", r"--device mps: torch .* finds no Apple GPU here\. Use --device cpu"),
@@ -31,10 +31,10 @@ def gpus(monkeypatch):
         ({"cuda": 2, "xpu": 1}, "xpu:1", "1 Intel GPU here: xpu:0"),
     ],
 )
-def test_a_gpu_that_is_not_there_is_said(present, asked, says, gpus):
+def test_an_absent_gpu_is_an_error(present, device, message, gpus):
     gpus |= present
-    with pytest.raises(InputError, match=says):
-        hardware.resolve(asked)
+    with pytest.raises(InputError, match=message):
+        hardware.resolve(device)
 
 
 def test_auto_takes_a_gpu_that_has_kernels(gpus):
@@ -124,7 +124,7 @@ assert after + 1000 < again < before, (after, again)
 
 
 @pytest.mark.skipif(not hardware.keep_freed_memory(), reason="another C library than glibc")
-def test_freed_memory_is_kept_and_given_back():
+def test_freed_memory_stays_until_it_is_released():
     run = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, timeout=60)
     assert run.returncode == 0, run.stderr
 

@@ -57,16 +57,12 @@ def test_equal_means_look_equal_however_they_were_summed():
     assert {hundredths(mean) for mean in means} == {"94.28"}
     assert {per_cent(mean, 2) for mean in means} == {"94.28 %"}
     assert {points(-mean) for mean in means} == {"-94.28 points"}
+    assert margin(pair(0.0, margin=0.0025)) == "±0.25 points"
 
 
 @given(st.integers(-100_000, 100_000))
 def test_whole_hundredths_are_written_as_they_are(number):
     assert hundredths(number / 10_000) == f"{number / 100:.2f}"
-
-
-def test_points():
-    assert points(0.0065) == "0.65 points"
-    assert margin(pair(0.0, margin=0.0025)) == "±0.25 points"
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import torch
 
 from spikeduel.system import parallel
 
+SMALL = 2 * parallel.MIN_PART - 1
 LARGE = 1000 * parallel.MIN_PART
 SPIKES = """
 import torch
@@ -21,7 +22,7 @@ print(COMPILED["cache"], float(spk.sum()))
 
 @pytest.mark.parametrize("length", [0, 1, 15, 16, 17, 100, 1000])
 @pytest.mark.parametrize("num_threads", [1, 2, 3, 7])
-@pytest.mark.parametrize("work", [0, LARGE])
+@pytest.mark.parametrize("work", [0, SMALL, LARGE])
 def test_parts_cover_the_range_once(monkeypatch, length, num_threads, work):
     monkeypatch.setattr(torch, "get_num_threads", lambda: num_threads)
     parts, used = [], set()
@@ -34,15 +35,8 @@ def test_parts_cover_the_range_once(monkeypatch, length, num_threads, work):
     assert sorted(i for part in parts for i in range(*part)) == list(range(length))
     assert all(start % 16 == 0 for start, _ in parts)
     assert len(used) <= num_threads
-
-
-def test_small_work_stays_in_the_calling_thread(monkeypatch):
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-    used = []
-    parallel.run_chunks(
-        lambda *_: used.append(threading.current_thread()), 100, work=2 * parallel.MIN_PART - 1
-    )
-    assert used == [threading.current_thread()]
+    if work <= SMALL:
+        assert used == {threading.current_thread()}
 
 
 def test_parts_run_side_by_side(monkeypatch):

@@ -73,9 +73,6 @@ def test_it_costs_nothing_to_import():
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
-# ---- trials
-
-
 def test_each_trial_that_trains_has_a_bar_and_all_have_one():
     progress, screen = on_a_terminal()
 

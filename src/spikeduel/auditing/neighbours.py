@@ -79,11 +79,8 @@ class Neighbourhood(NamedTuple):
 def closest(queries: Vectors, references: Vectors, progress: Progress | None = None) -> Closest:
     """Return the nearest of `references` float32 `[N, D]` for each of `queries` float32 `[M, D]`.
 
-    The references are shuffled, always alike, and cut into portions. Raises `ValueError` without
-    references.
+    The references, at least one, are shuffled, always alike, and cut into portions.
     """
-    if not len(references):
-        raise ValueError("there is no image to be the neighbour")
     order = torch.randperm(len(references), generator=torch.Generator().manual_seed(0))
     num_portions = int(np.clip(len(order) // IMAGES_A_PORTION, MIN_PORTIONS, MAX_PORTIONS))
     portions = order.tensor_split(min(num_portions, len(order)))

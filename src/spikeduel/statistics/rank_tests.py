@@ -93,6 +93,8 @@ def compare_over_datasets(
     >>> test.conclusion.value, round(test.p_value, 5), test.ci95
     ('better', 0.03125, (0.009, 0.03))
     """
+    p_values = holm([wilcoxon(by_family) for _, by_family in pairs])
+    within = holm([not_within(by_family, margin) for _, by_family in pairs])
     return [
         DatasetsTest(
             families=len(by_family),
@@ -101,10 +103,10 @@ def compare_over_datasets(
             ci95=interval(by_family, 0.95),
             ci90=interval(by_family, 0.90),
             p_value=p_value,
-            conclusion=outcome,
+            conclusion=_outcome(differences, by_family, p_value, p_within, margin),
             margin=margin,
         )
-        for (_, by_family), (p_value, outcome) in zip(pairs, outcomes(pairs, margin), strict=True)
+        for (differences, by_family), p_value, p_within in zip(pairs, p_values, within, strict=True)
     ]
 
 
@@ -132,18 +134,6 @@ def family_means(differences: np.ndarray, families: Sequence[Hashable]) -> np.nd
     return np.round(np.bincount(family, differences) / np.bincount(family), DECIMALS)
 
 
-def outcomes(
-    pairs: Sequence[tuple[np.ndarray, np.ndarray]], margin: float
-) -> list[tuple[float, Outcome]]:
-    """Return the adjusted p-value and the outcome of each of `compare_over_datasets`' pairs."""
-    p_values = holm([wilcoxon(by_family) for _, by_family in pairs])
-    within = holm([not_within(by_family, margin) for _, by_family in pairs])
-    return [
-        (p_value, _outcome(differences, by_family, p_value, p_within, margin))
-        for (differences, by_family), p_value, p_within in zip(pairs, p_values, within, strict=True)
-    ]
-
-
 def _outcome(
     differences: np.ndarray,
     by_family: np.ndarray,
@@ -151,6 +141,9 @@ def _outcome(
     p_within: float,
     margin: float,
 ) -> Outcome:
+    """Return the conclusion from the adjusted p-values of no difference, and of a difference
+    outside the margin.
+    """
     mean = float(by_family.mean())
     if p_value <= ALPHA:
         return Outcome.BETTER if centre(by_family) * mean > 0 else Outcome.BETTER_TYPICALLY
