@@ -90,7 +90,7 @@ def ablation_at_chance(run: RunContext) -> Iterator[Values]:
 
 
 WITHOUT_TIME = ("one_step", "shuffled")
-"""Ablations that tell nothing of a network with a single time step."""
+"""Ablations that show nothing about a network with a single time step."""
 STEPS = {
     Outcome.A_BETTER: "steps_gain",
     Outcome.B_BETTER: "steps_cost",

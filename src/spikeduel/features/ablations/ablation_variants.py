@@ -1,8 +1,9 @@
 """Networks without spikes, time or timing, and recordings without time or polarity."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,7 @@ def variants(trial: Trial, prepared: Prepared) -> dict[str, Variant]:
 
 
 def _shuffled(context: VariantContext) -> Predicted:
+    """Return the predictions of a trained network whose spikes are shuffled over time."""
     trial = context.trial
 
     def predict() -> Classification:
@@ -85,20 +87,18 @@ def shuffled_classification(model: Model, batches: Iterable[Any]) -> Classificat
         return classification(model, followed())
 
 
-def _on_changed_recordings(change: Change) -> Callable[[VariantContext], Predicted]:
-    def predict_changed(context: VariantContext) -> Predicted:
-        trial = context.trial
+def _on_changed_recordings(context: VariantContext, change: Change) -> Predicted:
+    """Return the predictions of a trained network for the test recordings after a `change`."""
+    trial = context.trial
 
-        def predict() -> Classification:
-            recordings, labels = context.prepared.arrays
-            assert isinstance(recordings, Recordings)
-            changed = replace(recordings, binning=replace(recordings.binning, change=change))
-            model = load_of(trial.key, trial, context.store)
-            return classification(model, EvaluationBatches(changed, labels, trial.split.test))
+    def predict() -> Classification:
+        recordings, labels = context.prepared.arrays
+        assert isinstance(recordings, Recordings)
+        changed = replace(recordings, binning=replace(recordings.binning, change=change))
+        model = load_of(trial.key, trial, context.store)
+        return classification(model, EvaluationBatches(changed, labels, trial.split.test))
 
-        return context.cached(trial.key, change, predict), {}
-
-    return predict_changed
+    return context.cached(trial.key, change, predict), {}
 
 
 def _of_recordings(title: str, meaning: str, change: Change, is_trained: bool = False) -> Variant:
@@ -107,7 +107,7 @@ def _of_recordings(title: str, meaning: str, change: Change, is_trained: bool = 
         title,
         meaning,
         settings=(lambda context: {}) if is_trained else None,
-        predict=None if is_trained else _on_changed_recordings(change),
+        predict=None if is_trained else partial(_on_changed_recordings, change=change),
         paired=not is_trained,
         of_recordings=True,
         change=change,

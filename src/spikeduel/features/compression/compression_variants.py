@@ -101,7 +101,7 @@ class Compressed:
         if self.source != TRIAL:
             others = COMPRESSED[self.source].fewer_channels
         share = SPIKING_EPOCHS if trial.card.kind == "snn" else OTHER_EPOCHS
-        # Whoever loses channels has more to learn again.
+        # A network that loses channels has more to learn again.
         share *= 2 if self.fewer_channels > others else 1
         changed = {
             "weight_bits": self.weight_bits,

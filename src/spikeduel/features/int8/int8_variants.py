@@ -32,6 +32,7 @@ def variants(trial: Trial, prepared: Prepared) -> dict[str, Variant]:
 
 
 def _predict(context: VariantContext) -> Predicted:
+    """Return the predictions in int8, and their cost; both are stored."""
     trial, arrays = context.trial, context.prepared.arrays
 
     def predict() -> Classification:
@@ -43,9 +44,7 @@ def _predict(context: VariantContext) -> Predicted:
         return predictions
 
     predictions = context.cached(trial.key, INT8, predict)
-    return predictions, {
-        "int8": context.store.measure(trial.key, COST, Int8Result),
-    }
+    return predictions, {"int8": context.store.measure(trial.key, COST, Int8Result)}
 
 
 def int8_classification(
