@@ -46,11 +46,6 @@ def counted_trials(results: Results) -> dict[str, list[Operations]]:
     }
 
 
-def counted_operations(results: Results) -> dict[str, Operations]:
-    """Return the operations of each contender's first counted trial."""
-    return {name: operations[0] for name, operations in counted_trials(results).items()}
-
-
 def mean(values: Sequence[float | None]) -> float | None:
     """Return the mean; None if empty, or one is unknown."""
     numbers = [value for value in values if value is not None]

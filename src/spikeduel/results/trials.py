@@ -462,7 +462,7 @@ def times_as_long(trials: Sequence[Trial], others: Sequence[Trial], by_time: boo
     more.
     """
     epochs, seconds = (
-        [sum(map(amount, split_name)) / max(1, len(split_name)) for split_name in (trials, others)]
+        [sum(map(amount, trained)) / max(1, len(trained)) for trained in (trials, others)]
         for amount in (lambda trial: trial.epochs, lambda trial: sum(trial.epoch_seconds))
     )
     leader, other = seconds if by_time and epochs[0] != epochs[1] else epochs
