@@ -226,9 +226,9 @@ def test_a_rare_class_among_many_groups_that_are_all_different():
         (
             [0, 0, 0, 1, 1, 1, 1],
             [0, 1, 2, 3, 3, 4, 4],
-            r"class 'class 1' has 4 images in 2 groups, .*too few for a split, whose 3 sides",
+            r"class 'class 1' has 4 images in 2 groups, .*too few for 3 splits, which need",
         ),
-        ([0, 1, 1, 1], None, r"class 'class 0' has 1 image: too few for a split, whose 3 sides"),
+        ([0, 1, 1, 1], None, r"class 'class 0' has 1 image: too few for 3 splits, which need"),
     ],
 )
 def test_too_few_groups_are_counted(labels, groups, problem):
@@ -260,7 +260,11 @@ REFUSED = {
     "official test": ({"official": OFFICIAL}, {"folds": 3}, "noise has a test set of its own"),
     "official val": ({"official": VALIDATED}, {"folds": 3}, "noise has a validation set of its"),
     "published": ({"name": PUBLISHED}, {"folds": 3}, "socofing-published has the study's one"),
-    "few groups": ({"groups": np.arange(600) // 60}, {"folds": 5}, r"2 groups, .* 5 sides need"),
+    "few groups": (
+        {"groups": np.arange(600) // 60},
+        {"folds": 5},
+        r"2 groups, .* 5 splits, which need",
+    ),
 }
 
 

@@ -1,6 +1,5 @@
 """Data sets by name, with the functions that make them."""
 
-import math
 import os
 from collections import ChainMap
 from collections.abc import Callable
@@ -24,7 +23,7 @@ from spikeduel.data.prepared import (
 )
 from spikeduel.experiment.settings import Experiment
 from spikeduel.features import providing
-from spikeduel.inputs.preprocessing import MAX_FRAMES, Binning, Change, Preprocessing
+from spikeduel.inputs.preprocessing import Binning, Change, Preprocessing
 from spikeduel.system import files, registry
 from spikeduel.system.errors import InputError, UnreadableFiles
 from spikeduel.system.progress import Progress, Track
@@ -113,24 +112,6 @@ def load(
         say(text)
         prepared = replace(prepared, notes=(*prepared.notes, text))
     return regrouped(prepared, experiment.group_by)
-
-
-def covering(prepared: Prepared, experiment: Experiment) -> Prepared:
-    """Bin recordings into as many frames of `bin_ms` as the longest one has; other sets stay.
-
-    Raises `InputError` for more than `MOST_FRAMES`.
-    """
-    images = prepared.images
-    if not isinstance(images, Recordings) or experiment.bin_ms is None:
-        return prepared
-    num_frames = math.ceil(images.longest / max(1, round(1000 * experiment.bin_ms)))
-    if num_frames > MAX_FRAMES:
-        raise InputError(
-            f"bin_ms: the longest recording lasts {images.longest / 1000:,.0f} ms, which are "
-            f"{num_frames:,} frames of {experiment.bin_ms:g} ms, and at most {MAX_FRAMES:,} are "
-            f"possible. Take longer frames, or say how many (--num-steps)."
-        )
-    return binned(prepared, replace(experiment, num_steps=num_frames), None)
 
 
 def binned(

@@ -34,7 +34,7 @@ SPLITS = {
     "validation": VALIDATION,
     "test": TEST,
 }
-"""Sides by the names of folders and splits."""
+"""Codes of splits by the names of folders and splits."""
 
 
 class Item(NamedTuple):
@@ -224,7 +224,7 @@ def _scanned(root: Path, is_recorded: bool) -> list[Item]:
 
 
 def _split_folders(root: Path) -> list[tuple[int, Path]]:
-    """Return sides and folders, training first; `root` alone without a split."""
+    """Return splits and folders, training first; `root` alone without a split."""
     _, folders, _ = next(walk(root))
     split_codes = sorted(
         (SPLITS[name.lower()], root / name) for name in folders if name.lower() in SPLITS

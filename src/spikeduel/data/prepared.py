@@ -40,7 +40,7 @@ class RawDataset:
 
     - `images`: uint8 `[N, C, H, W]`, or recordings, binned when taken.
     - `labels`: integer `[N]`, indices into `classes`.
-    - `groups`: integer `[N]` or None. No group lies on two sides of a split.
+    - `groups`: integer `[N]` or None. No group lies in two splits.
     - `group_names`: the user's names of the groups, one an image, or None.
     - `official`: uint8 `[N]` of TRAIN, VALIDATION, TEST; None without an official split.
     - `samples`: (index, picture before preprocessing, uint8 `[h, w]` or `[h, w, 3]`), one a class.

@@ -58,8 +58,8 @@ def split(prepared: Prepared, experiment: Experiment, fold: int = 0) -> Split:
 def splits(prepared: Prepared, experiment: Experiment) -> tuple[Split, ...]:
     """Split `prepared` by the `limit` and `folds` of `experiment`.
 
-    Official sets stay whole; a missing one is a tenth of the rest. Every side has every class; only
-    "published" without an official test set cuts groups. `limit` is a total over train and
+    Official sets stay whole; a missing one is a tenth of the rest. Every split has every class;
+    only "published" without an official test set cuts groups. `limit` is a total over train and
     validation. Raises `InputError` if that is impossible.
     """
     if experiment.folds is not None:
@@ -234,8 +234,8 @@ def assign(
     rng: np.random.Generator,
     classes: tuple[str, ...],
 ) -> np.ndarray:
-    """Return a side for each image, int64 `[N]`: an index into `share`, the approximate part of
-    each class. Every side has every class, and no group is cut.
+    """Return a split for each image, int64 `[N]`: an index into `share`, the approximate part of
+    each class. Every split has every class, and no group is cut.
 
     Large groups are placed first, single images fill up, and an exact search mends missing classes.
     Raises `InputError` if that is impossible.
@@ -250,7 +250,7 @@ def assign(
         images = counted(int(content[:, fewest].sum()), "image")
         where = "" if groups is None else f" in {counted(num_groups, 'group')}, which are not cut"
         raise InputError(
-            f"class '{name}' has {images}{where}: too few for a split, whose {num_splits} sides "
+            f"class '{name}' has {images}{where}: too few for {num_splits} splits, which "
             f"need one each. {_REMEDY}"
         )
     target = np.outer(share, content.sum(0))
@@ -258,14 +258,14 @@ def assign(
     is_lacking = (_filled(split_of, content, num_splits) == 0).any()
     if is_lacking and not _mend(split_of, content, target, rng):
         raise InputError(
-            f"no split into {num_splits} sides was found that has every class on each and cuts no "
-            f"group. The class in fewest groups is '{name}', in {num_groups}. {_REMEDY}"
+            f"no division into {num_splits} splits was found that has every class in each and "
+            f"cuts no group. The class in fewest groups is '{name}', in {num_groups}. {_REMEDY}"
         )
     return split_of[group]
 
 
 def _placed(content: np.ndarray, target: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Place groups of `content` `[groups, classes]` to bring counts nearest to `target` `[sides,
+    """Place groups of `content` `[groups, classes]` to bring counts nearest to `target` `[splits,
     classes]`, then single images.
     """
     size = content.sum(1)
@@ -292,9 +292,9 @@ def _placed(content: np.ndarray, target: np.ndarray, rng: np.random.Generator) -
 
 
 def _quota(count: int, target: np.ndarray, filled: np.ndarray, behind: np.ndarray) -> np.ndarray:
-    """Return the number of `count` single images for each side, at least one where none is.
+    """Return the number of `count` single images for each split, at least one where none is.
 
-    A remainder goes to the sides furthest `behind` in other classes.
+    A remainder goes to the splits furthest `behind` in other classes.
     """
     lacking = np.maximum(target - filled, 0)
     ideal = lacking * count / max(lacking.sum(), 1e-9)
@@ -319,7 +319,7 @@ def _filled(split_of: np.ndarray, content: np.ndarray, num_splits: int) -> np.nd
 def _mend(
     split_of: np.ndarray, content: np.ndarray, target: np.ndarray, rng: np.random.Generator
 ) -> bool:
-    """Bring every class on every side, and return True if possible: place groups with a missing
+    """Bring every class into every split, and return True if possible: place groups with a missing
     class anew, else all.
     """
     lacking = (_filled(split_of, content, len(target)) == 0).any(0)
@@ -335,9 +335,9 @@ def _mend(
 def _searched(
     content: np.ndarray, target: np.ndarray, others: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray | None:
-    """Place groups by integer programming: every class on every side, near to `target`; None if
-    impossible. `others` `[sides, classes]` counts placed images. Unknowns are how many groups of
-    equal content go to each side.
+    """Place groups by integer programming: every class in every split, near to `target`; None if
+    impossible. `others` `[splits, classes]` counts placed images. Unknowns are how many groups of
+    equal content go to each split.
     """
     import scipy
 
@@ -347,7 +347,7 @@ def _searched(
     codes = scipy.sparse.eye_array(num_splits)
     placed = scipy.sparse.kron(np.ones((1, num_splits)), scipy.sparse.eye_array(len(kinds)))
     images, presence = scipy.sparse.kron(codes, kinds.T), scipy.sparse.kron(codes, (kinds > 0).T)
-    # Variables: the number of each kind on each side, then how far each class is from near enough.
+    # Variables: the number of each kind in each split, then how far each class is from near enough.
     matrix = scipy.sparse.block_array(
         [
             [placed, None],

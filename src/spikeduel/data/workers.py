@@ -40,8 +40,8 @@ def over_files(
 ) -> Iterator[tuple[int, Result]]:
     """Yield (row, `look(row, sources[row])`) in the order of `rows` (default: all).
 
-    Threads work on chunks of `at_once` sources; with `processes` and `FEWEST` sources or more, all
-    cores do, by pickling. Raises `UnreadableFiles` at the end, naming each failed source.
+    Threads work on chunks of `at_once` sources; with `processes` and `MIN_IMAGES` sources or more,
+    all cores do, by pickling. Raises `UnreadableFiles` at the end, naming each failed source.
     """
     rows = np.arange(len(sources)) if rows is None else rows
     chunks = (rows[start : start + at_once].tolist() for start in range(0, len(rows), at_once))

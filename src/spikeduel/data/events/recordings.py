@@ -305,7 +305,7 @@ def recorded(parts: Sequence[Part], track: Track) -> tuple[Recordings, np.ndarra
 
 def _require_one_sensor(edges: np.ndarray, names: Sequence[str]) -> None:
     """Raise `UnreadableFiles` naming few recordings far larger than all others: a stray event would
-    enlarge the sensor. `sides` `[N, 2]` are (height, width).
+    enlarge the sensor. `edges` `[N, 2]` are (height, width).
     """
     few = int(MAX_OUTLIER_SHARE * len(edges))
     usual = np.sort(edges, 0)[-1 - few] if few else edges.max(0)

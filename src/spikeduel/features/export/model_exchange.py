@@ -1,5 +1,6 @@
 """Write a trained model for other programs, and read a network of another program."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,12 +8,15 @@ import numpy as np
 
 from spikeduel import data
 from spikeduel.data import catalogue
+from spikeduel.data.events.recordings import Recordings
+from spikeduel.data.prepared import Prepared
 from spikeduel.data.splits import evenly
 from spikeduel.engine.networks.models import Model
 from spikeduel.experiment import effects
 from spikeduel.experiment.settings import Experiment
 from spikeduel.exporters import exporting
 from spikeduel.exporters.exporting import ExportCheck
+from spikeduel.inputs.preprocessing import MAX_FRAMES
 from spikeduel.system.errors import InputError, needing_extra
 from spikeduel.system.progress import Progress
 from spikeduel.training.model_data import (
@@ -169,7 +173,7 @@ def import_model(
         names = effects.chosen(experiment) | ({"encoding"} if encoding else set())
         if num_steps is None and "num_steps" not in names:
             prepared = data.load(replace(experiment, bin_ms=None), progress.track, say=progress.say)
-            prepared = catalogue.covering(prepared, experiment)
+            prepared = _with_all_frames(prepared, experiment)
         else:
             frames = replace(experiment, num_steps=num_steps or experiment.num_steps)
             prepared = data.load(frames, progress.track, say=progress.say)
@@ -179,3 +183,21 @@ def import_model(
 
     data_of = None if experiment is None else trained_on
     return nir.import_model(Path(path), data_of, encoding, num_steps, dt)
+
+
+def _with_all_frames(prepared: Prepared, experiment: Experiment) -> Prepared:
+    """Bin recordings into as many frames of `bin_ms` as the longest one has; other sets stay.
+
+    Raises `InputError` for more than `MAX_FRAMES`.
+    """
+    images = prepared.images
+    if not isinstance(images, Recordings) or experiment.bin_ms is None:
+        return prepared
+    num_frames = math.ceil(images.longest / max(1, round(1000 * experiment.bin_ms)))
+    if num_frames > MAX_FRAMES:
+        raise InputError(
+            f"bin_ms: the longest recording lasts {images.longest / 1000:,.0f} ms, which are "
+            f"{num_frames:,} frames of {experiment.bin_ms:g} ms, and at most {MAX_FRAMES:,} are "
+            f"possible. Take longer frames, or say how many (--num-steps)."
+        )
+    return catalogue.binned(prepared, replace(experiment, num_steps=num_frames), None)
