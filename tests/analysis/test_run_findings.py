@@ -401,7 +401,7 @@ def test_minutes_are_compared_by_seconds():
     assert with_id(find_caveats(converted), "longer_training") == [
         finding("longer_training", contender="snn", other="cnn", times=2.0, by_time=True)
     ]
-    # Nothing is said of the time of one that failed.
+    # A failed training has no time to compare.
     failed = replace(run, trials=[trial("snn"), trials[1]])
     assert failed.times_as_long(run.pairs[0]) is None
 

@@ -1,4 +1,4 @@
-"""report.html in a real browser: what it answers, what it looks like, whom it shuts out."""
+"""report.html in a real browser: tables, definitions, print, phones and accessibility."""
 
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ WIDTHS = {1280: 800, 360: 740}
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (360, "dark")])
-def test_it_shuts_nobody_out(running, report_path, width, scheme):
+def test_the_page_is_accessible(running, report_path, width, scheme):
     with opened(running, report_path, width, WIDTHS[width], scheme, bypass_csp=True) as page:
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.locator("#recommendation-heading").bounding_box()["y"] < WIDTHS[width] / 2
@@ -54,7 +54,7 @@ def test_definitions_open_by_pointer_key_and_tap(running, report_path):
 def test_without_a_script_it_is_complete(running, report_path):
     with opened(running, report_path, java_script_enabled=False) as page:
         assert page.locator(".confusion").count() == 2
-        # No button that nothing answers.
+        # No button without effect.
         assert page.locator("button:visible:not([popovertarget])").count() == 0
 
 

@@ -21,8 +21,8 @@ def test_every_row_is_given_once_and_columns_are_those_of_all():
     assert made.columns == ["a", "b, %", "who"]
     assert made.table == [[1, 2, None], [1, None, "x"], [None, None, "all"]]
     assert made.worded == [False, False, True]
-    untold = Marks("line", [{"a": 5}], Look(), listed=False)
-    assert Chart("x", [Panel(Axis("a"), Axis("b"), [untold])]).rows == []
+    unlisted = Marks("line", [{"a": 5}], Look(), listed=False)
+    assert Chart("x", [Panel(Axis("a"), Axis("b"), [unlisted])]).rows == []
 
 
 def test_numbers_of_rows_are_plain():

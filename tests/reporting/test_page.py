@@ -91,7 +91,7 @@ def test_the_page_stands_alone(comparison):
     shown = Page(path)
     assert shown.loaded
     assert all(address.startswith("data:image/") for address in shown.loaded)
-    # Its own scripts and what they are told; the policy names the former, and the others do not
+    # Its own scripts and their data; the policy names the former, and the others do not
     # run.
     assert shown.tags.count("script") == scripts_of(shown)
     policy = re.search(r"script-src ([^\"]*)", html.unescape(shown.source))[1]
@@ -254,7 +254,7 @@ def test_leakage_has_its_own_box(comparison, no_data, unpainted):
 def test_measures_from_outside_have_a_table(comparison, no_data, unpainted):
     measures = {
         "entropy": AddedMeasure(
-            title="mean <entropy>", meaning="of the answers", value=0.125, form="{:.3f} bits"
+            title="mean <entropy>", meaning="of the predictions", value=0.125, form="{:.3f} bits"
         ),
         "unknown": AddedMeasure(title="unknown", meaning="not here", value=None, form="{:.3f}"),
     }
@@ -263,7 +263,7 @@ def test_measures_from_outside_have_a_table(comparison, no_data, unpainted):
     ).text
 
     assert "dense-snn 0.125 bits" in shown
-    assert "mean <entropy>: of the answers" in shown
+    assert "mean <entropy>: of the predictions" in shown
 
 
 def test_files_are_drawn_only_where_they_are_asked_for(comparison, no_data, unpainted):

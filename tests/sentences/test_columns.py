@@ -77,7 +77,7 @@ def test_a_contender_says_if_its_trainings_had_converged(converged, cell):
 
 
 def test_seeds_that_a_contender_did_not_finish_count_for_nobody():
-    """Table, answer and pair are of the same trials."""
+    """Table, recommendation and pair are of the same trials."""
     second = structs.replace(SNN, seed=1, test=scores(0.9))
     made = results([SNN, second, CNN, trial("cnn", seed=1)])
     snn, cnn = text_rows(columns.SCORES, columns.contender_rows(made))
