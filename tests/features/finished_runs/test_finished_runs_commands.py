@@ -1,36 +1,17 @@
-import json
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
 from factories import small_experiment
-from spikeduel.cli import app
+from made_commands import document, printed, refused
 from spikeduel.comparing import compare
 from spikeduel.features.finished_runs import compare_runs
 from spikeduel.sentences.verdict import difference_line
 
 
-def invoked(*arguments):
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
-
-
-def printed(*arguments):
+def words(*arguments):
     """Return the output of a command that ends well, with single spaces."""
-    done = invoked(*arguments)
-    assert done.exit_code == 0, done.output
-    return " ".join(done.stdout.split())
-
-
-def document(*arguments):
-    return json.loads(printed(*arguments, "--json"))
-
-
-def refused(*arguments):
-    """Return the error of a command that ends with exit code 2."""
-    done = invoked(*arguments)
-    assert (done.exit_code, done.stdout) == (2, "")
-    return done.stderr
+    return " ".join(printed(*arguments).split())
 
 
 @pytest.fixture(scope="module")
@@ -45,40 +26,39 @@ def test_a_run_is_tested_from_its_predictions(comparison):
     shared = tested.keys() & pair.keys()
     assert {"a", "b", "p_value"} <= shared
     assert [tested[name] for name in shared] == [pair[name] for name in shared]
-    text = printed("test", run, "--a", pair["b"], "--margin", "90")
+    text = words("test", run, "--a", pair["b"], "--margin", "90")
     wide = compare_runs(run, pair["b"], pair["a"], margin=0.9)
     assert text == " ".join(difference_line(wide, pair["b"], pair["a"]).split())
-    itself = printed("test", run, "--a", pair["b"], "--against", run)
+    itself = words("test", run, "--a", pair["b"], "--against", run)
     assert itself.startswith(f"{pair['b']} of {run} − {pair['b']} of {run}: ")
 
 
-def test_an_impossible_test_is_refused_with_the_reason(comparison, tmp_path):
-    line = refused("test", tmp_path / "nowhere")
+def test_an_impossible_test_is_refused_with_the_reason(desk):
+    line = refused(desk, "test", desk / "nowhere")
     assert "nowhere: no such folder" in line
     assert "experiment.toml" not in line
-    (tmp_path / "empty").mkdir()
-    assert "empty: has no predictions.json." in refused("test", tmp_path / "empty")
+    (desk / "empty").mkdir()
+    assert "empty: has no predictions.json." in refused(desk, "test", desk / "empty")
 
 
-def test_runs(comparison, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_runs(comparison, desk):
     run = comparison.out
     (row,) = document("runs", run.parent)
     assert row["run"] == str(run)
     assert set(row["accuracy"]) == set(comparison.results.contenders)
     assert all(Path(path).is_file() for path in row["models"])
-    listed = invoked("runs", run.parent).stdout
+    listed = printed("runs", run.parent)
     assert run.name in listed
     assert max(map(len, listed.splitlines())) <= 100
     assert printed("runs").startswith("no runs in runs/. Make one")
     assert document("runs") == []
 
 
-def test_two_runs_side_by_side(comparison):
+def test_two_runs_side_by_side(comparison, desk):
     run = comparison.out
     both = document("runs", run, run)
     assert (both["settings"], both["why_not"]) == ({}, {})
     assert [entry["difference"] for entry in both["differences"].values()] == [0, 0]
     assert "All settings are the same." in printed("runs", run, run)
-    assert "name two runs" in refused("runs", "nowhere")
-    assert "nowhere: no run here" in refused("runs", run, "nowhere")
+    assert "name two runs" in refused(desk, "runs", "nowhere")
+    assert "nowhere: no run here" in refused(desk, "runs", run, "nowhere")

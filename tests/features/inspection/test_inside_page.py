@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import factories
-from browser import browser, opened
+from browser import opened
 from made_models import SENSOR, make, of_recordings
 from spikeduel import energy
 from spikeduel.data import Preprocessing, Split
@@ -18,12 +18,6 @@ from spikeduel.reporting.sections import Page, RunData
 @pytest.fixture
 def image(random):
     return random.integers(0, 256, (1, 10, 10), dtype=np.uint8)
-
-
-@pytest.fixture(scope="module")
-def running():
-    with browser() as started:
-        yield started
 
 
 def models(**changes):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from browser import browser, violations
+from browser import violations
 
 PREDICTED = "#inside[aria-busy=false] .sdi-model"
 
@@ -16,12 +16,6 @@ PREDICTED = "#inside[aria-busy=false] .sdi-model"
 def address(served):
     with served() as address:
         yield address
-
-
-@pytest.fixture(scope="module")
-def running():
-    with browser() as started:
-        yield started
 
 
 @pytest.fixture

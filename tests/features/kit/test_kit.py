@@ -1,18 +1,16 @@
 """Kits: what they hold, and that every edit of one is named."""
 
 import csv
-import json
 import shutil
 import statistics
 import zipfile
 from dataclasses import replace
 
 import pytest
-from typer.testing import CliRunner
 
 from factories import differing, discrepancies, existing, small_experiment, verify
+from made_commands import document, printed
 from spikeduel.analysis import hashes
-from spikeduel.cli import app
 from spikeduel.comparing import compare
 from spikeduel.features import FEATURES
 from spikeduel.features.kit import derived_files, write_kit
@@ -104,9 +102,9 @@ def test_tables_of_a_kit_hold_numbers_that_a_spreadsheet_reads(whole):
     ]
     in_int8 = comparison.results.features.get("int8")
     table = tables.get("tables/int8-1.csv", [])
-    for row, printed in zip(in_int8.rows if in_int8 else [], table, strict=True):
-        assert printed["contender"] == row.contender
-        assert (int(printed["flash, bytes"]), int(printed["RAM, bytes"])) == (row.flash, row.ram)
+    for row, cells in zip(in_int8.rows if in_int8 else [], table, strict=True):
+        assert cells["contender"] == row.contender
+        assert (int(cells["flash, bytes"]), int(cells["RAM, bytes"])) == (row.flash, row.ram)
     for row in tables["tables/scores.csv"]:
         trials = comparison.results.of(row["contender"])
         accuracies = [trial.test.accuracy for trial in trials]
@@ -137,9 +135,7 @@ def test_a_run_that_does_not_hold_makes_no_kit(whole, tmp_path):
 @needs_verification
 def test_a_kit_is_trained_again_as_its_run_is(tmp_path, whole):
     written = write_kit(whole, tmp_path / "kit.zip")
-    ended = CliRunner().invoke(app, ["verify", str(written), "--rerun", "1", "--json"])
-    assert ended.exit_code == 0, ended.output
-    (trained,) = json.loads(ended.stdout)["trained_again"]
+    (trained,) = document("verify", written, "--rerun", "1")["trained_again"]
     assert trained["same"]
 
 
@@ -171,13 +167,12 @@ def test_a_kit_has_no_files_that_spikeduel_does_not_know(opened, tmp_path):
 
 def test_the_command_writes_a_kit_and_leaves_a_report_with_figures_as_it_is(whole, tmp_path):
     run = shutil.copytree(whole, tmp_path / "run")
-    ended = CliRunner().invoke(app, ["kit", str(run), str(tmp_path / "kit.zip")])
-    assert (ended.exit_code, ended.stdout.strip()) == (0, str(tmp_path / "kit.zip"))
+    assert printed("kit", run, tmp_path / "kit.zip").strip() == str(tmp_path / "kit.zip")
     with zipfile.ZipFile(tmp_path / "kit.zip") as archive:
         assert any(name.startswith("figures/") for name in archive.namelist())
     (run / "report.html").write_text("with other prices")
     hashes.renew_page(run)
-    CliRunner().invoke(app, ["kit", str(run), str(tmp_path / "kit.zip")])
+    printed("kit", run, tmp_path / "kit.zip")
     with zipfile.ZipFile(tmp_path / "kit.zip") as archive:
         assert archive.read("report.html") == b"with other prices"
 

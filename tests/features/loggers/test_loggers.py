@@ -4,12 +4,11 @@ import csv
 import sys
 
 import pytest
-from typer.testing import CliRunner
 
 from factories import small_experiment
 from lazily import Lazily
+from made_commands import printed, refused
 from made_pages import without_pages
-from spikeduel.cli import app
 from spikeduel.comparing import compare
 from spikeduel.features.loggers.loggers import LOGGERS, SCALARS, Logged
 from spikeduel.system.errors import MissingExtra
@@ -168,18 +167,12 @@ def test_runs_of_a_study_are_logged_apart_and_without_their_labels(tmp_path):
     assert [title for title, *_ in progress.epochs] == ["one: a, seed 0", "two: a, seed 0"]
 
 
-def test_the_command_logs_and_refuses_an_unknown_logger_before_it_does_anything(
-    tmp_path, monkeypatch, unreported
-):
-    monkeypatch.chdir(tmp_path)
+def test_the_command_logs_and_refuses_an_unknown_logger_before_it_does_anything(desk, unreported):
     words = "compare digits --contender dense-relu --hidden 8 --epochs 1 --limit 100 -q --out run"
-    refused = CliRunner().invoke(app, [*words.split(), "--logger", "tensorbord"])
-    assert refused.exit_code == 2
-    assert "unknown logger 'tensorbord': did you mean 'tensorboard'" in refused.stderr
-    assert not (tmp_path / "run").exists()
-    done = CliRunner().invoke(app, [*words.split(), "--logger", "csv"])
-    assert done.exit_code == 0, done.output
-    assert len((tmp_path / "run" / "logs" / "epochs.csv").read_text().splitlines()) == 2
+    line = refused(desk, *words.split(), "--logger", "tensorbord")
+    assert "unknown logger 'tensorbord': did you mean 'tensorboard'" in line
+    printed(*words.split(), "--logger", "csv")
+    assert len((desk / "run" / "logs" / "epochs.csv").read_text().splitlines()) == 2
 
 
 def test_long_curves_go_to_mlflow_in_few_requests(client, tmp_path):

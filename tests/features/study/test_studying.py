@@ -6,11 +6,10 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
 from factories import verify
+from made_commands import document, printed
 from made_pages import without_pages
-from spikeduel.cli import app
 from spikeduel.features import FEATURES
 from spikeduel.features.study import studying
 from spikeduel.features.study.study_files import read_study
@@ -264,12 +263,10 @@ def test_the_command_prints_the_verdict_and_where_the_page_lies(planned, done, t
     file.write_text(FILE.replace("shapes", planned.duels[-1].experiment.dataset))
     folder = done[2]
     words = ["study", file, "--out", folder / "out", "--store", folder / "store", "--quiet"]
-    ended = CliRunner().invoke(app, [*map(str, words)])
-    assert ended.exit_code == 0, ended.output
-    assert headline(done[0]) in " ".join(ended.stdout.split())
-    assert ended.stdout.endswith(f"report: {folder / 'out' / 'study.html'}\n")
-    ended = CliRunner().invoke(app, [*map(str, words), "--json"])
-    assert typed.plain(done[0]) == json.loads(ended.stdout)
+    output = printed(*words)
+    assert headline(done[0]) in " ".join(output.split())
+    assert output.endswith(f"report: {folder / 'out' / 'study.html'}\n")
+    assert typed.plain(done[0]) == document(*words)
 
 
 def test_a_folder_with_other_things_is_refused(planned, tmp_path):

@@ -3,10 +3,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from typer.testing import CliRunner
 
 from factories import small_experiment, small_twins
-from spikeduel.cli import app
+from made_commands import QUICKEST, refused, spikeduel
 from spikeduel.comparing import compare
 from spikeduel.experiment.settings import read_experiment
 from spikeduel.features.tuning.tuning import (
@@ -127,24 +126,6 @@ def test_the_announcement_has_the_longest_time(times, expected):
 # ---- the commands
 
 
-QUICKEST = (
-    *("--recipe", "baseline", "--device", "cpu", "--learning-rate", "5e-3", "--num-steps", "4"),
-    *("--hidden", "32", "--epochs", "1", "--limit", "200"),
-)
-
-
-def spikeduel(*arguments):
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
-
-
-@pytest.fixture
-def desk(tmp_path, monkeypatch):
-    """The user's current folder: empty, and the store where it is by default."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("SPIKEDUEL_STORE")
-    return tmp_path
-
-
 def test_tune_then_compare(desk, unreported):
     (desk / "ranges.toml").write_text("[learning_rate]\nlow = 4e-3\nhigh = 2e-2\n")
     arguments = ["tune", "digits", *QUICKEST, "--ranges", "ranges.toml", "--trials", 2]
@@ -165,6 +146,5 @@ def test_tune_then_compare(desk, unreported):
 def test_tuning_is_refused_before_it_begins_where_its_results_cannot_go(desk):
     (desk / "mine").mkdir()
     (desk / "mine" / "notes.txt").write_text("precious")
-    done = spikeduel("tune", "digits", *QUICKEST, "--out", "mine")
-    assert done.exit_code == 2
-    assert "mine: holds other things than a run" in done.stderr
+    line = refused(desk, "tune", "digits", *QUICKEST, "--out", "mine")
+    assert "mine: holds other things than a run" in line

@@ -35,7 +35,7 @@ from spikeduel.training.store import Place, Store, opened
 
 SEEDS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20)
 Source = Literal["given", "store", "assumed"]
-"""Source of the spread of accuracy over seeds."""
+"""Source of the standard deviation of accuracy over seeds."""
 
 
 class Case(Frozen):
@@ -130,7 +130,7 @@ def forecast(
     progress, store = progress or Progress(), opened(store)
     if not 0 < difference < 1 or (deviation is not None and not 0 <= deviation < 0.5):
         raise InputError(
-            "the difference must lie between 0 and 100 points, the spread between 0 and 50."
+            "the difference must lie between 0 and 100 points, the deviation between 0 and 50."
         )
     if len(experiment.contenders) < 2:
         raise InputError("a difference takes two contenders: name another --contender.")
@@ -167,7 +167,7 @@ def forecast(
 def _variability(
     plan: Plan, prepared: Prepared, splits: Sequence[Split], store: Store, deviation: float | None
 ) -> tuple[Source, list[tuple[dict[str, Any], Variability]]]:
-    """Return the source of the variability, and that of every two contenders or spread."""
+    """Return the source of the variability, and that of every two contenders or deviation."""
     test, names = tested(splits), plan.experiment.contenders
     groups = None if prepared.groups is None else np.asarray(prepared.groups)[test]
     outcomes = [

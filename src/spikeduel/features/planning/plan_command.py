@@ -20,14 +20,14 @@ def plan(
         float,
         option(
             "--difference POINTS",
-            "The true lead in accuracy that is to be found.",
+            "The true difference in accuracy that is to be found.",
             DUEL,
         ),
     ] = 1.0,
     deviation: Annotated[
         float | None,
         option(
-            "--spread POINTS",
+            "--deviation POINTS",
             "The standard deviation of accuracy over seeds, on an unlimited test set.",
             DUEL,
         ),
@@ -36,8 +36,8 @@ def plan(
     """Say before training how many seeds a difference takes to be found, and how long they will
     train.
 
-    Trains nothing. How much accuracy varies over seeds is taken from --spread, else from seeds of
-    the same comparison in the store, else a range is assumed that was measured on Fashion-MNIST.
+    Trains nothing. How much accuracy varies over seeds is taken from --deviation, else from seeds
+    of the same comparison in the store, else a range is assumed that was measured on Fashion-MNIST.
     """
     from spikeduel.features.planning import forecasting, plan_sentences
     from spikeduel.sentences.columns import render
