@@ -128,13 +128,13 @@ def test_a_given_setting_changes_the_plan_or_is_refused(case, folders, known_dat
 
 
 @pytest.mark.parametrize(
-    ("asked_for", "device", "is_idle"),
+    ("target", "device", "is_idle"),
     [("gpu", "cpu", True), ("cpu", "cuda", True), ("gpu", "cuda", False), ("cpu", "cpu", False)],
 )
-def test_a_recommendation_for_a_device_needs_it(asked_for, device, is_idle, folders, monkeypatch):
+def test_a_recommendation_for_a_device_needs_it(target, device, is_idle, folders, monkeypatch):
     monkeypatch.setattr("spikeduel.system.hardware.num_gpus", lambda kind: 1)
     experiment = replace(CASES["images, twins"], dataset=str(folders / "pictures"))
-    experiment = replace(experiment, target=asked_for, device=device, precision="32")
+    experiment = replace(experiment, target=target, device=device, precision="32")
     experiment, prepared, _ = plan.loaded(replace(experiment, width=8, dropout=0.0), Progress())
     lacking = missing(experiment, describe_all(experiment, prepared), prepared)
     assert ("target" in effects.idle(["target"], lacking)) is is_idle

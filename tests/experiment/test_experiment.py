@@ -43,6 +43,7 @@ from spikeduel.system.errors import InputError
             r"single contender \(vgg-lif\) 'bta': did you mean 'beta'",
         ),
         ("per_contender", {"vgg-lif": {"batch_size": 1}}, "single contender"),
+        ("per_contender", {"vgg-lif": {"epochs": 0}}, "vgg-lif: epochs must be a whole number"),
         (
             "per_contender",
             {"vgg-lif": {"beta": 2}},
@@ -101,28 +102,18 @@ def test_epochs_of_single_contenders_are_what_equal_times_decide():
     experiment = Experiment(
         epochs=7, per_contender={"vgg-lif": {"epochs": 3, "beta": 0.9}, "vgg-relu": {"epochs": 7}}
     )
-    assert [experiment.for_contender(name).num_epochs for name in experiment.contenders] == [
-        3,
-        7,
-        7,
-    ]
-    # They are no setting of its own, which a reader would have to be told of.
+    epochs = [experiment.for_contender(name).num_epochs for name in experiment.contenders]
+    assert epochs == [3, 7, 7]
+    # Epochs do not count as an own setting, which a report would have to name.
     assert experiment.own_settings == {"vgg-lif": {"beta": 0.9}}
     assert Experiment().own_settings == {}
-    with pytest.raises(
-        InputError, match="per_contender: vgg-lif: epochs must be a whole number from 1"
-    ):
-        Experiment(per_contender={"vgg-lif": {"epochs": 0}})
 
 
 def test_what_is_not_decided_yet_is_asked_for():
-    for name, settings in (
-        ("num_epochs", {"epochs": 3}),
-        ("decided_batch_size", {"batch_size": 3}),
-    ):
-        with pytest.raises(InputError, match=f"{next(iter(settings))}: not decided yet"):
+    for name, setting in (("num_epochs", "epochs"), ("decided_batch_size", "batch_size")):
+        with pytest.raises(InputError, match=f"{setting}: not decided yet"):
             getattr(Experiment(), name)
-        assert getattr(Experiment(**settings), name) == 3
+        assert getattr(Experiment(**{setting: 3}), name) == 3
 
 
 def test_every_setting_says_what_it_means_and_is_in_the_json_schema():

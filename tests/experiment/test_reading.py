@@ -1,11 +1,10 @@
-from dataclasses import asdict, fields, replace
+from dataclasses import fields
 
 import pytest
 from hypothesis import given
 
 from damage import FUZZED, damaged, problem
 from spikeduel.experiment.fields import Text, choices, parsed
-from spikeduel.experiment.recipes import RECIPES
 from spikeduel.experiment.settings import Experiment, read_experiment, write_experiment
 from spikeduel.system.errors import InputError
 
@@ -85,11 +84,3 @@ def test_damaged_files_give_an_experiment_or_an_input_error(content, tmp_path):
     path = tmp_path / "e.toml"
     path.write_bytes(content)
     assert "e.toml" in (problem(read_experiment, path) or "e.toml")
-
-
-@pytest.mark.parametrize("recipe", RECIPES)
-def test_a_recipe_is_read_as_it_was_written(recipe, tmp_path):
-    experiment = RECIPES[recipe]("digits")
-    write_experiment(tmp_path / "e.toml", experiment)
-    assert read_experiment(tmp_path / "e.toml") == experiment
-    assert replace(experiment, **asdict(experiment)) == experiment

@@ -65,23 +65,28 @@ def test_nothing_lies_beyond_what_accuracies_allow():
     assert wide.detectable_at_best == 1.0
 
 
-TWO_BY_FOUR = (
-    np.array([[1, 1, 1, 0], [1, 1, 0, 0]], bool),
-    np.array([[1, 0, 0, 0], [0, 1, 0, 0]], bool),
-)
+# Residuals of 2 seeds on 4 images. Alone, a's are 1/8 and 3/8, and b's 1/2 on two images. Paired:
+# the differences 0 1 1 0 − 1/2 and 1 0 0 0 − 1/4, less the images' means 1/2 1/2 1/2 0, more 3/8.
+APART = (6 + 2 * 9) / 64 + 1
+PAIRED = np.square(np.array([[-5, 3, 3, -1], [5, -3, -3, 1]]) / 8).sum()
 
 
-def test_the_two_way_table_by_hand():
-    # Two seeds, four images. a's accuracies are 3/4 and 2/4, b's 1/4 and 1/4.
-    estimate = difference_uncertainty(*TWO_BY_FOUR, None)
-    # a: residuals ±1/8 of 4·2 cells with signs, of which (image 3) ±3/8: sum of squares 6/64 +
-    # 2·9/64 = 24/64. b: residuals ±1/2 on images 1 and 2: 4/4 = 1.
-    remainder = 4 / 3 * (24 / 64 + 1) / (1 * 2 * 16)
+@pytest.mark.parametrize(("paired", "squares"), [(False, APART), (True, PAIRED)])
+def test_the_two_way_table_by_hand(paired, squares):
+    # a's accuracies are 3/4 and 2/4, b's 1/4 and 1/4.
+    a, b = (
+        np.array([[1, 1, 1, 0], [1, 1, 0, 0]], bool),
+        np.array([[1, 0, 0, 0], [0, 1, 0, 0]], bool),
+    )
+    estimate = difference_uncertainty(a, b, paired=paired)
+    remainder = 4 / 3 * squares / (1 * 2 * 16)
     by_seed = (1 / 32) / 2
     images = (3 / 4 + 1 - 1.5**2 / 6) / 36
     assert estimate.seeds == pytest.approx(max(by_seed, remainder))
     assert estimate.images == pytest.approx(max(images - remainder, 0))
     assert estimate.centre == pytest.approx(1.5 / 6)
+    if paired:
+        assert estimate.seed_freedom == 1
 
 
 def test_the_variance_of_a_balanced_difference_by_hand():
@@ -106,20 +111,6 @@ def test_equal_classes_have_the_accuracies_of_all_images():
     balanced = difference_uncertainty(correct_a, correct_b, None, classes=np.arange(600) % 3)
     plain = difference_uncertainty(correct_a, correct_b, None)
     assert balanced.interval(0.95) == pytest.approx(plain.interval(0.95), abs=1e-4)
-
-
-def test_the_two_way_table_of_paired_seeds_by_hand():
-    # The differences of the same predictions: 0 1 1 0 and 1 0 0 0, of means 1/2 and 1/4; all of it 3/8.
-    estimate = difference_uncertainty(*TWO_BY_FOUR, None, paired=True)
-    # Residuals: rows 0 1 1 0 − 1/2 and 1 0 0 0 − 1/4, less the images' means 1/2 1/2 1/2 0, more
-    # 3/8.
-    residuals = np.array([[-5, 3, 3, -1], [5, -3, -3, 1]]) / 8
-    remainder = 4 / 3 * np.square(residuals).sum() / (1 * 2 * 16)
-    by_seed = (1 / 32) / 2
-    images = (3 / 4 + 1 - 1.5**2 / 6) / 36
-    assert estimate.seeds == pytest.approx(max(by_seed, remainder))
-    assert estimate.images == pytest.approx(max(images - remainder, 0))
-    assert (estimate.centre, estimate.seed_freedom) == (pytest.approx(1.5 / 6), 1)
 
 
 def test_the_luck_of_a_training_that_both_share_cancels():
