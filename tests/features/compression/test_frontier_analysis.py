@@ -1,4 +1,4 @@
-"""Families of made networks, whose curves are computed by hand."""
+"""Variants of made networks, whose curves are computed by hand."""
 
 from types import SimpleNamespace
 
@@ -140,7 +140,7 @@ def test_an_end_beyond_all_networks_is_open():
 
 @pytest.mark.parametrize(("misses", "result"), [(0.02, "less"), (0.03, "not testable")])
 def test_without_an_upper_end_less_is_not_testable(misses, result):
-    """The same ratio of 0.1: what differs is how often the spiking networks misses the accuracy."""
+    """The same ratio of 0.1: what differs is how often the spiking network misses the accuracy."""
     ours, theirs = network(0.9, 1), network(0.9, 10)
     ours.accuracies[1 : 1 + int(misses * DRAWS)] = 0.89
     (ratio,) = at_equal_accuracy([ours], [theirs], OPERATIONS)[0].ratios
@@ -212,7 +212,7 @@ def test_each_group_of_accountings_has_its_own_start():
     named = {at.accuracy: [one.accounting for one in at.ratios] for at in found}
     assert named.pop(0.95) == ["operations", "bytes"]
     assert named == {level: ["operations"] for level in (0.945, 0.94, 0.93, 0.91)}
-    # A group of accountings is told whole.
+    # All accountings of a group are listed.
     one = {name: replace(kind, group="size") for name, kind in both.items()}
     assert [at.accuracy for at in at_equal_accuracy(ours, theirs, one)] == [0.95]
 
@@ -293,7 +293,7 @@ SHARES = {(seed, fold): 0.1 * (1 + seed + 5 * fold) for seed in SEEDS for fold i
 
 
 def counted(seed, fold, times):
-    """Operations of which no two trainings and members have as many."""
+    """Operations of which no two trainings and variants have as many."""
     layers = scaled(spiking(), times * (1 + 9 * seed**3 + fold / 2), 2).layers
     return replace(spiking(), layers=layers)
 

@@ -61,7 +61,7 @@ def missed(spiking=0.9, other=1.0, cheaper=None):
             "not testable (lif reaches it in 90 of 100 bootstrap samples)",
         ),
         ([missed(1, 0.5)], "not testable (relu reaches it in 50 of 100 bootstrap samples)"),
-        # The other end of the interval can still show that the spiking family takes more.
+        # The other end of the interval can still show that the spiking contender takes more.
         ([missed(cheaper="other"), missed()], "more (1 of 2, 1 not testable)"),
         ([ratio(None), missed()], "open (0 of 2, 1 not testable)"),
         # An earlier version did not keep the share of samples, or an interval.
