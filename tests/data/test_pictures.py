@@ -11,17 +11,11 @@ from hypothesis import given, settings, strategies as st
 from PIL import Image
 
 from damage import FUZZED, damaged, problem
-from spikeduel.data import files_to_predict, open_picture, pictures, prepared_picture
+from spikeduel.data import open_picture, pictures, prepared_picture
 from spikeduel.data.pictures import opened
 from spikeduel.inputs.preprocessing import Preprocessing, plain
 from spikeduel.system.errors import InputError
 from synthetic_files import png_that_claims
-
-
-def save(path, size=(6, 4)):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.arange(size[0] * size[1], dtype=np.uint8).reshape(size)).save(path)
-    return path
 
 
 def test_unreadable_files_are_named_with_the_remedy(tmp_path):
@@ -163,17 +157,3 @@ def test_crop_then_invert_then_pad_with_black():
 def test_dictionary_there_and_back_through_json():
     made = Preprocessing(1, 97, 96, crop=(2, 2, 4, 4), invert=True, enlarge=False)
     assert Preprocessing.from_dict(json.loads(json.dumps(asdict(made)))) == made
-
-
-def test_files_to_predict_are_the_named_ones_and_the_images_of_folders(tmp_path):
-    single = save(tmp_path / "z.png")
-    inside = [save(tmp_path / "folder" / name) for name in ("a.png", "b/c.bmp")]
-    (tmp_path / "folder" / "notes.txt").write_text("no image")
-    (tmp_path / "empty").mkdir()
-    os.mkfifo(tmp_path / "pipe.png")
-    wrong = [tmp_path / name for name in ("absent.png", "empty", "pipe.png", "x" * 300)]
-    paths, problems = files_to_predict([single, tmp_path / "folder", *wrong], False)
-    assert paths == [single, *inside]
-    expected = ("no such file", "holds no images", "no such file", "no such file")
-    for path, reason, line in zip(wrong, expected, problems, strict=True):
-        assert line.startswith(f"{path}: {reason}")

@@ -12,7 +12,6 @@ from spikeduel.data.catalogue import (
     prepare,
     resolve,
 )
-from spikeduel.data.folder import files_to_predict
 from spikeduel.data.loader import on_device, training_batches
 from spikeduel.data.pictures import open_picture, prepared_picture
 from spikeduel.data.prepared import (
@@ -42,7 +41,6 @@ __all__ = [
     "absolute",
     "can_fold",
     "datasets",
-    "files_to_predict",
     "home",
     "is_at_hand",
     "is_packed",

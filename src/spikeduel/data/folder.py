@@ -1,7 +1,7 @@
 """Own images or recordings: a folder of classes, or a CSV of labels."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -87,33 +87,6 @@ def folder(options: DataOptions) -> RawDataset:
     return RawDataset(recordings, labels, preprocessing=how, content=content, **more)
 
 
-def files_to_predict(
-    paths: Sequence[Path], is_recorded: bool, say: Callable[[str], None] = lambda text: None
-) -> tuple[list[Path], list[str]]:
-    """Return the files among and below `paths`, and a sentence for each unusable path.
-
-    `say` tells of other files.
-    """
-    chosen: list[Path] = []
-    unusable: list[str] = []
-    for path in paths:
-        if files.is_folder(path):
-            inside = sorted(files_below(path, _endings(is_recorded)))
-            if is_recorded:
-                inside = list(filter(is_recording, inside))
-            counts = inventory(path, inside, is_recorded=is_recorded)
-            problems = pictures_left_out(counts) if inside else [_none_in(path, is_recorded)]
-            unusable += [f"{path}: {problem}" for problem in problems]
-            chosen += inside
-            for ignored in counts.ignored:
-                say(f"{path}: ignored {ignored}")
-        elif files.is_file(path):
-            chosen.append(path)
-        else:
-            unusable.append(f"{path}: no such file, or not a regular one.")
-    return chosen, unusable
-
-
 def labels_file(place: Path) -> Path | None:
     """Return the CSV of labels: `place`, or the only one in a folder without classes.
 
@@ -154,11 +127,13 @@ def _noun(is_recorded: bool) -> str:
     return "recording" if is_recorded else "image"
 
 
-def _endings(is_recorded: bool) -> frozenset[str]:
+def endings_of(is_recorded: bool) -> frozenset[str]:
+    """Return the endings of recordings, or of images."""
     return frozenset(readers()) if is_recorded else endings()
 
 
-def _none_in(folder: Path, is_recorded: bool) -> str:
+def none_in(folder: Path, is_recorded: bool) -> str:
+    """Return a sentence about a folder without a usable file, with the pictures left out."""
     left_out = [] if is_recorded else pictures_left_out(inventory(folder, ()))
     return " ".join([f"holds no {_noun(is_recorded)}s that can be read here.", *left_out])
 
@@ -204,8 +179,8 @@ def _scanned(root: Path, is_recorded: bool) -> list[Item]:
     for split_code, parent in _split_folders(root):
         _, folders, names = next(walk(parent))
         if not folders:
-            problem = _none_in(parent, is_recorded)
-            if loose := regular_files(parent, names, _endings(is_recorded)):
+            problem = none_in(parent, is_recorded)
+            if loose := regular_files(parent, names, endings_of(is_recorded)):
                 problem = f"has {counted(len(loose), _noun(is_recorded))} but no class sub-folders."
             raise InputError(f"{parent}: {problem} {_remedy(is_recorded)}")
         seen = (os.path.realpath(root), os.path.realpath(parent))
@@ -213,10 +188,10 @@ def _scanned(root: Path, is_recorded: bool) -> list[Item]:
             folder = parent / name
             if any("\ud800" <= letter <= "\udfff" for letter in name):
                 raise InputError(f"{folder}: its name, a class, is not UTF-8. Rename the folder.")
-            paths = list(files_below(folder, _endings(is_recorded), seen))
+            paths = list(files_below(folder, endings_of(is_recorded), seen))
             if not paths:
                 raise InputError(
-                    f"{folder}: {_none_in(folder, is_recorded)} Each sub-folder is a class: add "
+                    f"{folder}: {none_in(folder, is_recorded)} Each sub-folder is a class: add "
                     f"some, or remove the folder."
                 )
             items += [Item(split_code, name, path) for path in paths]

@@ -73,23 +73,3 @@ def test_a_set_tells_of_events_after_the_last_frame_if_they_are_more_than_5_perc
     notes = [note for note in found.notes if "50.0 % of the events come after the last" in note]
     assert notes == messages
     assert len(messages) == (share == 0.5)
-
-
-def test_recordings_to_predict_are_found_in_folders_and_other_files_are_listed(folder):
-    (folder / "up" / "README.txt").write_text("No recording.")
-    (folder / "up" / "photo.png").write_bytes(b"no matter what")
-    messages = []
-    single = folder / "down" / "3.npy"
-    paths, unusable = data.files_to_predict(
-        [folder / "up", single, folder / "gone"], True, messages.append
-    )
-    assert paths == [*sorted((folder / "up").glob("*.npy")), single]
-    assert [line.partition(": ")[2] for line in messages] == [
-        "ignored 1 .txt and 1 .png (no recording)"
-    ]
-    (problem,) = unusable
-    assert problem.startswith(str(folder / "gone"))
-    (folder / "none").mkdir()
-    assert data.files_to_predict([folder / "none"], True)[1] == [
-        f"{folder / 'none'}: holds no recordings that can be read here."
-    ]

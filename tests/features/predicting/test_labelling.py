@@ -1,5 +1,6 @@
 """Labels of image files, and events of a stream."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from spikeduel.engine.networks.building import build
 from spikeduel.engine.networks.cards import ModelCard
 from spikeduel.engine.networks.models import Model, load_model
 from spikeduel.features.predicting import labelling
-from spikeduel.features.predicting.labelling import events_of, predict_files
+from spikeduel.features.predicting.labelling import events_of, files_to_predict, predict_files
 from spikeduel.system.errors import InputError
 from telling import Telling
 
@@ -138,3 +139,45 @@ def test_lines_are_events_a_millisecond_at_a_time():
     ]
     with pytest.raises(InputError, match=r"line 2: .* not '1 2 3'"):
         list(events_of(["1 2 3 0", "1 2 3"]))
+
+
+def save(path, size=(6, 4)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.arange(size[0] * size[1], dtype=np.uint8).reshape(size)).save(path)
+    return path
+
+
+def test_files_to_predict_are_the_named_ones_and_the_images_of_folders(tmp_path):
+    single = save(tmp_path / "z.png")
+    inside = [save(tmp_path / "folder" / name) for name in ("a.png", "b/c.bmp")]
+    (tmp_path / "folder" / "notes.txt").write_text("no image")
+    (tmp_path / "empty").mkdir()
+    os.mkfifo(tmp_path / "pipe.png")
+    wrong = [tmp_path / name for name in ("absent.png", "empty", "pipe.png", "x" * 300)]
+    paths, problems = files_to_predict([single, tmp_path / "folder", *wrong], False, [].append)
+    assert paths == [single, *inside]
+    expected = ("no such file", "holds no images", "no such file", "no such file")
+    for path, reason, line in zip(wrong, expected, problems, strict=True):
+        assert line.startswith(f"{path}: {reason}")
+
+
+def test_recordings_to_predict_are_found_in_folders_and_other_files_are_listed(tmp_path):
+    folder = tmp_path / "bars"
+    made.directions(folder, 4)
+    (folder / "up" / "README.txt").write_text("No recording.")
+    (folder / "up" / "photo.png").write_bytes(b"no matter what")
+    messages = []
+    single = folder / "down" / "3.npy"
+    paths, unusable = files_to_predict(
+        [folder / "up", single, folder / "gone"], True, messages.append
+    )
+    assert paths == [*sorted((folder / "up").glob("*.npy")), single]
+    assert [line.partition(": ")[2] for line in messages] == [
+        "ignored 1 .txt and 1 .png (no recording)"
+    ]
+    (problem,) = unusable
+    assert problem.startswith(str(folder / "gone"))
+    (folder / "none").mkdir()
+    assert files_to_predict([folder / "none"], True, messages.append)[1] == [
+        f"{folder / 'none'}: holds no recordings that can be read here."
+    ]

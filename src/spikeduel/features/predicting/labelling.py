@@ -1,7 +1,7 @@
 """Label image files and recordings with a trained model."""
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,15 @@ import numpy as np
 
 from spikeduel import data
 from spikeduel.data import pictures
+from spikeduel.data.events.recording_files import is_recording
+from spikeduel.data.folder import endings_of, none_in
+from spikeduel.data.inventory import files_below, inventory, pictures_left_out
 from spikeduel.data.loader import EVALUATION_BATCH
 from spikeduel.engine.kernels import unfused
 from spikeduel.engine.networks import models
 from spikeduel.engine.networks.models import Model, alike
 from spikeduel.inputs.preprocessing import Events
+from spikeduel.system import files
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
 
@@ -42,7 +46,7 @@ def predict_files(
     """
     progress, card, rows = progress or Progress(), model.card, []
     is_recorded = card.preprocessing.binning is not None
-    files, unreadable = data.files_to_predict(paths, is_recorded, progress.say)
+    chosen, unreadable = files_to_predict(paths, is_recorded, progress.say)
     named = alike([model, fallback] if fallback else [model])
     for name, labeller in named.items():
         if calibrated and labeller.card.temperature is None:
@@ -55,9 +59,9 @@ def predict_files(
             "note: predictions are in bf16; reports and exports are about float32. A few labels "
             "can differ."
         )
-    for start in range(0, len(files), EVALUATION_BATCH):
+    for start in range(0, len(chosen), EVALUATION_BATCH):
         names, images = [], []
-        for path in progress.track(files[start : start + EVALUATION_BATCH], "reading images"):
+        for path in progress.track(chosen[start : start + EVALUATION_BATCH], "reading images"):
             try:
                 images.append(data.prepared_picture(path, card.preprocessing))
                 names.append(str(path))
@@ -156,3 +160,30 @@ def events_of(lines: Iterable[str]) -> Iterator[Events]:
         rows.append((x, y, t, p))
     if rows:
         yield Events(*np.array(rows, np.int64).T)
+
+
+def files_to_predict(
+    paths: Sequence[Path], is_recorded: bool, say: Callable[[str], None]
+) -> tuple[list[Path], list[str]]:
+    """Return the files among and below `paths`, and a sentence for each unusable path.
+
+    `say` names other files.
+    """
+    chosen: list[Path] = []
+    unusable: list[str] = []
+    for path in paths:
+        if files.is_folder(path):
+            inside = sorted(files_below(path, endings_of(is_recorded)))
+            if is_recorded:
+                inside = list(filter(is_recording, inside))
+            counts = inventory(path, inside, is_recorded=is_recorded)
+            problems = pictures_left_out(counts) if inside else [none_in(path, is_recorded)]
+            unusable += [f"{path}: {problem}" for problem in problems]
+            chosen += inside
+            for ignored in counts.ignored:
+                say(f"{path}: ignored {ignored}")
+        elif files.is_file(path):
+            chosen.append(path)
+        else:
+            unusable.append(f"{path}: no such file, or not a regular one.")
+    return chosen, unusable
