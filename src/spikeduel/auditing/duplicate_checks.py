@@ -226,19 +226,11 @@ def probe(
     has_near_duplicate = ratio[test] < NEAR
     for numbers in (same, groups):
         has_near_duplicate |= np.isin(numbers[test], numbers[split.train])
+    rows = np.flatnonzero(has_near_duplicate)
     is_right_without = is_right.copy()
-    references = rows_of(small, split.train)
-    at_once = max(1, min(256, MAX_SCORES // len(split.train)))
-    starts = range(at_once, int(has_near_duplicate.sum()), at_once)
-    for rows in np.split(np.flatnonzero(has_near_duplicate), starts):
-        images = test[rows]
-        distances = torch.cdist(small[images], references)
-        is_near_duplicate = distances < torch.from_numpy(NEAR * neighbours.usual[images])[:, None]
-        for numbers in (same, groups):
-            is_near_duplicate |= torch.from_numpy(numbers[images][:, None] == numbers[split.train])
-        other = distances.masked_fill(is_near_duplicate, float("inf")).min(1)
-        has_label = labels[split.train[other.indices.numpy()]] == labels[images]
-        is_right_without[rows] = has_label & torch.isfinite(other.values).numpy()
+    is_right_without[rows] = _are_right_without_near_duplicates(
+        test[rows], small, labels, (same, groups), neighbours.usual, split.train
+    )
     most_frequent = np.bincount(labels[split.train]).argmax()
     return Probe(
         accuracy=float(is_right.mean()),
@@ -248,6 +240,35 @@ def probe(
         near_duplicates_in_train=float(has_near_duplicate.mean()),
         n=len(test),
     )
+
+
+def _are_right_without_near_duplicates(
+    images: np.ndarray,
+    small: Tensor,
+    labels: np.ndarray,
+    related: tuple[np.ndarray, ...],
+    usual: np.ndarray,
+    train: np.ndarray,
+) -> np.ndarray:
+    """Return True for each of `images` (indices `[M]`) whose nearest training image has its label,
+    bool `[M]`.
+
+    Training images (indices `train`) that are near an image or share one of its `related` numbers,
+    `[N]` each, are left out. `usual` `[N]` are the usual distances between versions `small`.
+    """
+    references = rows_of(small, train)
+    at_once = max(1, min(256, MAX_SCORES // len(train)))
+    is_right = np.zeros(len(images), bool)
+    for start in range(0, len(images), at_once):
+        rows = images[start : start + at_once]
+        distances = torch.cdist(small[rows], references)
+        is_near_duplicate = distances < torch.from_numpy(NEAR * usual[rows])[:, None]
+        for numbers in related:
+            is_near_duplicate |= torch.from_numpy(numbers[rows][:, None] == numbers[train])
+        other = distances.masked_fill(is_near_duplicate, float("inf")).min(1)
+        has_label = labels[train[other.indices.numpy()]] == labels[rows]
+        is_right[start : start + at_once] = has_label & torch.isfinite(other.values).numpy()
+    return is_right
 
 
 GROUPED = "take the data set socofing"
