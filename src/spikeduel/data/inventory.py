@@ -14,7 +14,7 @@ from spikeduel.data.events.recording_files import is_recording
 from spikeduel.system import files
 from spikeduel.system.errors import InputError
 
-DEEPEST = 32
+MAX_FOLDER_DEPTH = 32
 """Folders nested deeper than this are refused."""
 _PICTURES = (
     "heic heif hif avif jxl jxr wdp hdp jp2 j2k jpf webp svg svgz psd psb xcf kra ai eps ps wmf "
@@ -24,7 +24,7 @@ _PICTURES = (
 PICTURE_ENDINGS = frozenset(f".{name}" for name in _PICTURES.split())
 """Endings of pictures, readable here or not."""
 _SYSTEM_FILES = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}
-_LONGEST_ENDING = 12
+_MAX_ENDING_LENGTH = 12
 _PICTURE_BYTES = re.compile(
     rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|II\*\0|MM\0\*|8BPS\0\x01|qoif|RIFF....WEBP"
     rb"|....ftyp(?:hei[cxms]|hevc|mif1|msf1|avi[fs])"
@@ -41,7 +41,7 @@ def walk(
 
     Links are followed to each real folder once, and to none of `seen`. Hidden entries and folders
     such as __MACOSX are left out unless `hidden`. Raises `InputError` if `strict` and a folder is
-    unreadable or deeper than `DEEPEST`.
+    unreadable or deeper than `MAX_FOLDER_DEPTH`.
     """
 
     def refuse(error: OSError) -> None:
@@ -55,8 +55,10 @@ def walk(
             folders.clear()
             continue
         visited.add(real)
-        if strict and len(folder.parts) - len(root.parts) > DEEPEST:
-            raise InputError(f"{folder}: nested deeper than {DEEPEST} folders. Move its files up.")
+        if strict and len(folder.parts) - len(root.parts) > MAX_FOLDER_DEPTH:
+            raise InputError(
+                f"{folder}: nested deeper than {MAX_FOLDER_DEPTH} folders. Move its files up."
+            )
         if not hidden:
             folders[:] = [name for name in folders if not name.startswith((".", "__"))]
             names = [name for name in names if not name.startswith(".")]
@@ -109,7 +111,7 @@ def inventory(
 
 def _ending(path: Path) -> str:
     suffix = path.suffix.lower()
-    is_ending = len(suffix) <= _LONGEST_ENDING and suffix.isascii() and suffix.isprintable()
+    is_ending = len(suffix) <= _MAX_ENDING_LENGTH and suffix.isascii() and suffix.isprintable()
     return suffix if is_ending else ""
 
 
