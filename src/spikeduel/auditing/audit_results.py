@@ -194,7 +194,7 @@ class LabelCheck(Frozen):
 
 
 class JudgedLabels(Frozen):
-    """A check of labels that was made besides the audit, and the suspect ones, surest first."""
+    """A check of labels by a feature, beside that of the audit; `suspects`: the surest first."""
 
     check: LabelCheck
     suspects: list[SuspectLabel]

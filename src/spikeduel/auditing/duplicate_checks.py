@@ -55,7 +55,7 @@ LIMITS = {SEGMENT: 1.0, NEAR_DUPLICATES: NEAR, GEOMETRIC: NEAR, PHOTOMETRIC: 0.4
 
 
 def check(data: AuditInput) -> Fields:
-    """Count duplicates and cut groups, list pairs to look at, and ask a nearest neighbour."""
+    """Count duplicates and cut groups, list pairs to look at, and test a nearest neighbour."""
     same, labels, groups, split_code = data.same, data.labels, data.group_ids, data.split_code
     neighbours = search(data.small, data.split, data.progress)
     duplicates = within_limits(matches_by_kind(data, neighbours.earlier), same)

@@ -118,7 +118,6 @@ BORDERS = ("zeros", "border", "reflection")
 PHASES = ((1, 1), (1, 2), (2, 2), (1, 3), (2, 3), (2, 4), (3, 3))
 """Pairs of angular frequencies of the bispectrum: phases compared with that of their sum."""
 
-
 Measured: TypeAlias = Callable[[Tensor], Tensor]
 """Measurements float32 `[N, D]` of images float32 `[N, S, S]`."""
 
@@ -130,7 +129,6 @@ def moved(images: Tensor, seed: int, is_upright: bool) -> Tensor:
     shifted by up to a tenth of the side, scaled by up to 10 %. New borders are black, the nearest
     pixel or a reflection, in turn. Nothing is turned or mirrored if `is_upright`.
     """
-
     random, count = torch.Generator().manual_seed(seed), len(images)
 
     def drawn(max_size: float) -> Tensor:

@@ -28,7 +28,6 @@ GRADIENTS_SIZE, CELLS, ORIENTATIONS = 32, 7, 8
 """Longest side of images for gradients; cells a side; directions in each."""
 MIN_PORTIONS, MAX_PORTIONS, IMAGES_A_PORTION = 7, 72, 70
 """Portions of the references whose median is the usual distance."""
-
 MIN_OTHERS = 4
 """Fewest other images that tell the usual difference."""
 
@@ -171,10 +170,9 @@ def grey(images: np.ndarray, longest: int) -> Tensor:
 
 
 def lowest(scores: Tensor, k: int) -> Tensor:
-    """Return the places of the `k` lowest in each row of `scores` `[M, N]`, ascending: int64 `[M,
-    k]`.
+    """Return the columns of the `k` lowest in each row of `scores` `[M, N]`, int64 `[M, k]`,
+    the lowest first.
     """
-
     rows, columns = scores.shape
     if columns <= TOGETHER * k:
         return scores.topk(k, largest=False).indices

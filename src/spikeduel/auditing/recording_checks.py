@@ -24,7 +24,7 @@ MAX_LEARNED = 10_000
 SPLIT_GAP = 0.1
 """Accuracy in naming the split above one half that is still no finding."""
 MAX_STATISTICS = 3
-"""Most named statistics."""
+"""Most statistics that a finding names."""
 NAMES: tuple[StatisticName, ...] = get_args(StatisticName)
 
 

@@ -64,7 +64,6 @@ class Uncertainty:
     @property
     def p_value(self) -> float:
         """Two-sided p-value: one minus the level of the interval that ends at 0."""
-
         from scipy.optimize import brentq
 
         def excess(log_p: float) -> float:
