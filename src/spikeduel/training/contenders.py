@@ -61,10 +61,9 @@ class Trial:
     @property
     def key(self) -> str:
         """Hash of the settings, 16 hex digits: the trial's name in the store."""
-        hashed = {name: value for name, value in self.settings.items() if name != "kind"}
         # The key of a network without spikes does not say if it convolves.
-        hashed["family"] = "snn" if self.settings["kind"] == "snn" else "cnn"
-        return typed.digest(hashed)[:16]
+        kind = "snn" if self.settings["kind"] == "snn" else "cnn"
+        return typed.digest({**self.settings, "kind": kind})[:16]
 
     @property
     def source(self) -> str | None:
