@@ -128,31 +128,30 @@ def test_a_given_setting_changes_the_plan_or_is_refused(case, folders, known_dat
 
 
 @pytest.mark.parametrize(
-    ("target", "device", "is_idle"),
-    [("gpu", "cpu", True), ("cpu", "cuda", True), ("gpu", "cuda", False), ("cpu", "cpu", False)],
+    ("target", "device", "contenders", "is_idle"),
+    [
+        ("gpu", "cpu", TWINS, True),
+        ("cpu", "cuda", TWINS, True),
+        ("gpu", "cuda", TWINS, False),
+        ("cpu", "cpu", TWINS, False),
+        ("loihi", "cpu", ("vgg-relu", "vgg-lif"), False),
+        ("loihi", "cpu", ("vgg-relu", "conv-relu"), True),
+    ],
 )
-def test_a_recommendation_for_a_device_needs_it(target, device, is_idle, folders, monkeypatch):
+def test_a_target_needs_its_device_and_loihi_a_spiking_network(
+    target, device, contenders, is_idle, monkeypatch
+):
     monkeypatch.setattr("spikeduel.system.hardware.num_gpus", lambda kind: 1)
-    experiment = replace(CASES["images, twins"], dataset=str(folders / "pictures"))
-    experiment = replace(experiment, target=target, device=device, precision="32")
-    experiment, prepared, _ = plan.loaded(replace(experiment, width=8, dropout=0.0), Progress())
-    lacking = missing(experiment, describe_all(experiment, prepared), prepared)
-    assert ("target" in effects.idle(["target"], lacking)) is is_idle
-
-
-@pytest.mark.parametrize(("name", "is_idle"), [("vgg-lif", False), ("conv-relu", True)])
-def test_a_recommendation_for_loihi_needs_a_spiking_network(name, is_idle):
-    experiment = replace(strong(), dataset="digits", contenders=("vgg-relu", name), minutes=1.0)
-    experiment, prepared, _ = plan.loaded(replace(experiment, target="loihi"), Progress())
+    changes = {"target": target, "device": device, "contenders": contenders, "precision": "32"}
+    experiment = replace(strong("digits", width=8, dropout=0.0, minutes=1.0), **changes)
+    experiment, prepared, _ = plan.loaded(experiment, Progress())
     lacking = missing(experiment, describe_all(experiment, prepared), prepared)
     assert ("target" in effects.idle(["target"], lacking)) is is_idle
 
 
 def test_the_cases_know_every_setting():
-    assert {
-        *OTHER,
-        *FEATURE_SETTINGS,
-    } | NAMED | OF_THE_MACHINE | OF_BROKEN_FILES == SETTINGS.keys()
+    not_varied = NAMED | OF_THE_MACHINE | OF_BROKEN_FILES
+    assert {*OTHER, *FEATURE_SETTINGS} | not_varied == SETTINGS.keys()
 
 
 def test_a_setting_names_what_it_needs_for_an_effect():
