@@ -1,4 +1,4 @@
-"""Options of commands, the experiment that they set, and messages on the terminal."""
+"""Options of commands, the experiment that they set, and errors as one line with an exit code."""
 
 import errno
 import gc

@@ -1,5 +1,6 @@
-"""The engine of energy: per-layer amounts of a network, and accountings, which are formulas over
-them. A published accounting is a TOML file with its formula, numbers and sources; an energy table
+"""The engine of energy: amounts of layers, formulas over them, and break-even rates of spikes.
+
+A published accounting is a TOML file with its formula, numbers and sources; an energy table
 (`energy.Table`) is one with other amounts.
 
 Formulas are small arithmetic expressions, which are checked before they are evaluated.

@@ -1,4 +1,4 @@
-"""Accuracy of a contender, and of constant predictions.
+"""Accuracy of a contender, and whether it is better than chance, or than a constant prediction.
 
 The accuracy of a seed is `statistics.accuracy` over all test images, in all folds. A contender's
 accuracy is the mean over its `counted_seeds`.
