@@ -45,7 +45,7 @@ def at_chance(chance_level=0.2, remedy=SEARCH, balanced=False):
         chance=chance_level,
         balanced=balanced,
         stopped_early=remedy == SEARCH,
-        longer=remedy.startswith("--epochs"),
+        longer=remedy is not None and remedy.startswith("--epochs"),
         remedy=remedy,
     )
 

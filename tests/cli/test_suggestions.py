@@ -47,6 +47,8 @@ def test_every_option_that_a_text_names_is_one():
     known = {"--help", "--version", *OF_OTHERS}
     if "export" not in FEATURES:
         known |= {"--dataset", "--dt", "--to"}  # which readers and writers of files name
+    if not {"predicting", "inspection"} & FEATURES.keys():
+        known.add("--raw")  # an option that several features share
     for command in commands().values():
         for param in command.params:
             known |= {*param.opts, *param.secondary_opts}
