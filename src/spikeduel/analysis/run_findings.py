@@ -264,6 +264,7 @@ def more_images(run: RunContext) -> Iterator[Values]:
 
 @finds("unbalanced")
 def unbalanced(run: RunContext) -> Iterator[Values]:
+    """Yield the smallest and largest class where balanced accuracy takes the place of accuracy."""
     measure, *others = measures(run.trials)
     if others:
         classes = next(trial.test.per_class for trial in run.trials if trial.test)

@@ -109,6 +109,7 @@ def rows(audit: Audit) -> list[dict[str, str]]:
 
 
 def _set_rows(audit: Audit) -> dict[str, str]:
+    """Return rows of the audit's table by title: images, classes, split and groups of the set."""
     counts, split, groups = audit.counts, audit.split, "none known"
     if audit.own_validation:
         split += " (no test set: a tenth of training is tested; rename val to test to test on val)"

@@ -295,9 +295,11 @@ def shared_segment_test_in_training(audit: Audit) -> Iterator[Values]:
 
 @finds("near_test_in_training")
 def near_test_in_training(audit: Audit) -> Iterator[Values]:
+    """Yield the share of test images with near-duplicates in training, beyond the equal images and
+    shared segments, which are findings of their own.
+    """
     if audit.probe is None or has_gap(audit) or audit.groups_cut_test_images:
         return
-    # Equal images and shared segments are findings of their own.
     counted_apart = audit.exact_duplicates.test_in_training
     if audit.shared_segments:
         counted_apart += audit.shared_segments.test_in_training

@@ -54,7 +54,12 @@ def _add(packed, begin, end, frame, sensor, factor, merged):
 def bin_recordings(
     packed, begins, ends, lasts, rows, out, sensor, frame_us, factor, change, orders, first, last
 ):
-    """Fill `out[first:last]`; see `Binning`. `frame_us` 0 stands for None."""
+    """Bin the recordings `first` to `last` into `out`; see `Binning`. `frame_us` 0 stands for None.
+
+    Recording i has the events `packed[begins[i]:ends[i]]`, the last one at `lasts[i]` microseconds,
+    and its frames in the order `orders[i]`. `rows[i]` is its number in the set, which decides
+    random changes.
+    """
     num_frames = out.shape[1] // 2
     for row in range(first, last):
         # Events are sorted by time: each frame is a slice.

@@ -242,7 +242,7 @@ def engineering(value: float, unit: str, places: int | None = None) -> str:
 
 
 def value_text(column: str, value: Value) -> str:
-    """Return a value with its unit: "90.4 %", "1.75 µJ"."""
+    """Return a value with its unit: "90.4 %", "1.75 µJ"; a text as it is, and "" for None."""
     if value is None or isinstance(value, str):
         return visible(value or "")
     unit = unit_of(column)

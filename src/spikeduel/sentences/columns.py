@@ -243,6 +243,9 @@ def score_columns(results: Results) -> list[Column[ContenderRow]]:
 
 
 def contender_columns(results: Results) -> list[Column[ContenderRow]]:
+    """Return the columns of the table of contenders: kind, scores, training, additional measures.
+    The column of twins is left out where there are none.
+    """
     kind = KIND if results.twins else KIND[:-1]
     scores = score_columns(results)
     return [CONTENDER, *kind, *scores, *TRAINING, *measure_columns(results.trials)]

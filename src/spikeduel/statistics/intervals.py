@@ -89,7 +89,9 @@ class Uncertainty:
         return int(numbers[enough[0]]) if len(enough) else None
 
     def _reach(self, tail: float, num_seeds: np.ndarray | None = None) -> np.ndarray:
-        """Return the distance from `centre` with probability `tail` beyond it."""
+        """Return the distance from `centre` with probability `tail` beyond it, for `num_seeds`
+        seeds in place of those at hand.
+        """
         more = 1.0 if num_seeds is None else num_seeds / self.num_seeds
         freedom = (
             self.seed_freedom

@@ -403,7 +403,8 @@ def sums_by_step(x: Tensor, tag: Tag, fan_out: Tensor | float) -> tuple[Tensor, 
     """Return float64 `[steps]` twice: the number of events (or of nonzero numbers), and that times
     `fan_out`, a number or `[…]` as `x[0]`.
 
-    float32 counts no further than 2²⁴.
+    `tag` says along which dimension of `x` time lies, how many steps it holds, and whether `x`
+    holds spikes, of which size. float32 counts no further than 2²⁴.
     """
     x = x.movedim(tag.time_dim, 0) if x.dim() else x.reshape(1)
     x = x.unflatten(0, (tag.steps, x.shape[0] // tag.steps))

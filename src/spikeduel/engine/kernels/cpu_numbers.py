@@ -77,6 +77,9 @@ def where(typingctx, truths, a, b):
 
 
 def _pointer(context, builder, row, row_type, at):
+    """Return the type of the lanes of `row`, a pointer to the vector that begins at number `at`,
+    and its alignment in bytes.
+    """
     lanes = _HALVES if row_type.dtype == types.int16 else _NUMBERS
     first = builder.gep(context.make_array(row_type)(context, builder, row).data, [at])
     return lanes, builder.bitcast(first, lanes.vector.as_pointer()), 2 if lanes is _HALVES else 4

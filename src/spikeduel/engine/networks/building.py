@@ -132,9 +132,10 @@ def neuron_settings(neuron: str) -> tuple[str, ...]:
 
 
 def _parameters(build: Callable[..., Any]) -> Mapping[str, Parameter] | None:
+    """Return the parameters that `build` takes; None for code without a signature."""
     try:
         return inspect.signature(build).parameters
-    except (TypeError, ValueError):  # user code without a signature
+    except (TypeError, ValueError):
         return None
 
 

@@ -240,8 +240,8 @@ def _cascade(first: str, then: str) -> Variant:
 
 
 def predict_in_turn(context: VariantContext, first: str, then: str) -> Predicted:
-    """Return the predictions of two variants, of the second where the first has less confidence
-    than the threshold of its early exit.
+    """Return the predictions of two variants for the test images: of the second where the first
+    has less confidence than the cascade's threshold, which validation images decide.
     """
     labels = np.asarray(context.prepared.labels)
     both = [_confidences(context, context.key_of(name)) for name in (first, then)]

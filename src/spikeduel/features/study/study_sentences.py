@@ -108,6 +108,7 @@ def title(study: StudyResults) -> str:
 
 
 def headline(study: StudyResults) -> str:
+    """Return the conclusion on the study's main pair of variants, or why there is none."""
     pair = study.across.headline
     if pair is None:
         scores = [f"{variant.name} {per_cent(variant.accuracy)}" for variant in study.variants]
