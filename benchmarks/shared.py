@@ -74,14 +74,15 @@ def read(name: str, default: Any = None) -> Any:
 
 
 def write(name: str, document: Mapping[str, Any], as_it_is: bool = False) -> None:
-    """Write a results file, with the time and the machine unless `as_it_is`. Raises ValueError for
-    NaN.
+    """Write a results file, with the time and the machine unless `as_it_is`, and print its path.
+    Raises ValueError for NaN.
     """
     from spikeduel.system import typed
 
     now = datetime.now(UTC).isoformat(timespec="seconds")
     about = {} if as_it_is else {"created": now, "environment": environment()}
     typed.write_json(RESULTS / name, {**document, **about})
+    print(RESULTS / name, flush=True)
 
 
 def environment() -> dict[str, Any]:

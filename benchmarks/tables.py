@@ -37,29 +37,15 @@ STUDY = {
 """What the study reports: (SNN, CNN), on SOCOFing as it rounds them."""
 
 ROWS = [
-    ("Fashion-MNIST", "fashion-mnist", "direct", "fashion-mnist --encoding direct"),
-    ("Fashion-MNIST", "fashion-mnist", "rate", "fashion-mnist"),
-    (
-        "SOCOFing, published split (leaks)",
-        "socofing-published",
-        "direct",
-        "socofing-published --encoding direct --data-dir PATH",
-    ),
-    (
-        "SOCOFing, published split (leaks)",
-        "socofing-published",
-        "rate",
-        "socofing-published --data-dir PATH",
-    ),
-    (
-        "SOCOFing, split by subject",
-        "socofing-by-subject",
-        "direct",
-        "socofing --encoding direct --data-dir PATH",
-    ),
-    ("SOCOFing, split by subject", "socofing-by-subject", "rate", "socofing --data-dir PATH"),
-    ("EMNIST digits", "emnist-digits", "direct", "emnist-digits --encoding direct"),
+    ("Fashion-MNIST", "fashion-mnist", "direct"),
+    ("Fashion-MNIST", "fashion-mnist", "rate"),
+    ("SOCOFing, published split (leaks)", "socofing-published", "direct"),
+    ("SOCOFing, published split (leaks)", "socofing-published", "rate"),
+    ("SOCOFing, split by subject", "socofing-by-subject", "direct"),
+    ("SOCOFing, split by subject", "socofing-by-subject", "rate"),
+    ("EMNIST digits", "emnist-digits", "direct"),
 ]
+"""Title, name and encoding of each comparison of the study redone."""
 
 
 def begin(section: str) -> str:
@@ -406,9 +392,7 @@ def _arithmetic(row: dict, way: str) -> dict:
 
 
 def _uj(number: float) -> str:
-    return (
-        f"{number:,.0f}" if number >= 100 else f"{number:.1f}" if number >= 10 else f"{number:.2f}"
-    )
+    return _short(number) if number >= 10 else f"{number:.2f}"
 
 
 def _span(joules: dict) -> str:
@@ -448,7 +432,7 @@ def simulated_chip() -> str:
     ]
     total = [(it["accounted_total_nj"], it["simulated_total_nj"]) for it in energies]
     energy = [
-        [part, *(f"{_nj(one)} → {_nj(two)}" for one, two in pairs)]
+        [part, *(f"{_short(one)} → {_short(two)}" for one, two in pairs)]
         for part, pairs in [*parts, ("together", total)]
     ]
     energy += [
@@ -474,10 +458,10 @@ def _extreme(energy: dict, end: Callable[..., tuple[float, str]]) -> str:
         if (definition := accounting.read(name)).unit == "pJ" and name != "loihi-gpu"
     ]
     number, label = end(joules)
-    return f"{_nj(number * 1e9)} ({label})"
+    return f"{_short(number * 1e9)} ({label})"
 
 
-def _nj(number: float) -> str:
+def _short(number: float) -> str:
     return f"{number:,.0f}" if number >= 100 else f"{number:.1f}"
 
 
@@ -632,7 +616,7 @@ def speed() -> str:
         ratios = document.ratios[name]
         cells = [
             TITLES[workload.shape].format(w=workload),
-            _ms(median[name, "spikeduel"]),
+            _short(median[name, "spikeduel"]),
             f"{fraction[name]:.0%}",
             megabytes[name, "spikeduel"],
         ]
@@ -642,7 +626,7 @@ def speed() -> str:
                 continue
             contender = ratios[key].contender
             shown = contender.removesuffix("+memory")
-            cells += [f"{_ms(median[name, contender])}, {shown}", f"{ratios[key].median:.2f}"]
+            cells += [f"{_short(median[name, contender])}, {shown}", f"{ratios[key].median:.2f}"]
             cells.append(megabytes[name, contender])
         rows.append(cells)
     heads = [
@@ -679,10 +663,6 @@ TITLES = {
     "conv": "conv SNN, {w.side}×{w.side}, {w.encoding}, T = {w.num_steps}",
     "cnn": "CNN, {w.side}×{w.side}",
 }
-
-
-def _ms(number: float) -> str:
-    return f"{number:.0f}" if number >= 100 else f"{number:.1f}"
 
 
 EDITED = {
@@ -735,7 +715,7 @@ def mean(shares: list[float]) -> str:
 def study() -> str:
     """The study redone: accuracy and seconds an epoch."""
     rows, machines = [], set()
-    for title, name, encoding, _ in ROWS:
+    for title, name, encoding in ROWS:
         results = shared.read(f"study-{name}-{encoding}.json", {})
         published = STUDY.get("socofing" if name == "socofing-published" else name)
         # The study trained on direct encoding; its figures say nothing about rate.
@@ -768,8 +748,8 @@ def study() -> str:
         "test images",
     ]
     commands = "\n".join(
-        f"{_as_measured(words, name, encoding):<97} # {title}, {encoding}"
-        for title, name, encoding, words in ROWS
+        f"{_as_measured(name, encoding):<97} # {title}, {encoding}"
+        for title, name, encoding in ROWS
     )
     return (
         f"{written(heads, rows)}\nOne seed each. Machine: {'; '.join(sorted(machines)) or 'not measured'}. The commands:\n\n"
@@ -790,11 +770,14 @@ def socofing() -> str:
     return written(heads, rows)
 
 
-def _as_measured(words: str, name: str, encoding: str) -> str:
+def _as_measured(name: str, encoding: str) -> str:
     """The command, with the precision of its results where that is not what `auto` would take on
     such a machine.
     """
-    command = f"spikeduel compare {words} --recipe baseline"
+    command = f"spikeduel compare {name.removesuffix('-by-subject')}"
+    command += " --encoding direct" if encoding == "direct" else ""
+    command += " --data-dir PATH" if name.startswith("socofing") else ""
+    command += " --recipe baseline"
     results = shared.read(f"study-{name}-{encoding}.json", {"environment": {"precision": "auto"}})
     measured = results["environment"]["precision"]
     return f"{command} --precision 32" if measured == "32" else command

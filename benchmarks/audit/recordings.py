@@ -120,7 +120,6 @@ def main() -> None:
         "second_recordings": of_second_recordings(images, NEAR),
     }
     shared.write(RESULT, result)
-    print(result)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ from spikeduel.energy.accounting import compare_run
 from spikeduel.sentences import cost_sentences as words
 from spikeduel.sentences.columns import render, text_rows
 from spikeduel.sentences.comparison import load_run
-from spikeduel.system import hardware
 from spikeduel.system.typed import plain
 
 RESULT = "energy-accountings.json"
@@ -31,8 +30,7 @@ def main() -> None:
     options = parser.parse_args()
     laws = [accounting.read(each) for each in options.accounting]
     found = [of_run(run, laws) for run in options.runs]
-    environment = hardware.environment(hardware.resolve())
-    shared.write(RESULT, {"environment": environment, "runs": found})
+    shared.write(RESULT, {"runs": found})
 
 
 def of_run(run: Path, laws: list[accounting.Accounting]) -> dict[str, Any]:

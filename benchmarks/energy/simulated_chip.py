@@ -41,7 +41,7 @@ from spikeduel.engine.random_keys import RandomKeys
 from spikeduel.engine.readouts import MeanReadout
 from spikeduel.evaluation.predictions_of_model import Counting
 from spikeduel.exporters.exporting import as_written, folded
-from spikeduel.system import hardware, typed
+from spikeduel.system import typed
 from spikeduel.system.errors import InputError
 from spikeduel.system.typed import plain, write_json
 from spikeduel.training import model_data
@@ -145,7 +145,6 @@ def main() -> None:
         print(f"{name}: {json.dumps(row, indent=1)}", flush=True)
         document: dict[str, Any] = shared.read(RESULT, {"models": {}})
         document["models"][name] = row
-        document["environment"] = hardware.environment(hardware.resolve())
         shared.write(RESULT, document)
 
 

@@ -21,7 +21,6 @@ from spikeduel.engine.networks.models import load_model
 from spikeduel.evaluation.predictions_of_model import predict_in_one_pass
 from spikeduel.features.conversion import conversion
 from spikeduel.sentences.comparison import load_run
-from spikeduel.system.hardware import environment, resolve
 
 RESULT = "conversion.json"
 CONTENDERS = ("dense-relu", "conv-relu")
@@ -45,7 +44,6 @@ def main() -> None:
             "images": len(sample),
             "limit": experiment.limit,
         },
-        "environment": environment(resolve(experiment.device, experiment.precision)),
         "n": len(split.test),
         "rows": [],
     }

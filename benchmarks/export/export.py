@@ -18,9 +18,7 @@ from benchmarks import shared
 from spikeduel.engine.networks import models
 from spikeduel.exporters import exporting
 from spikeduel.features.export import model_exchange
-from spikeduel.system import hardware
 from spikeduel.system.errors import SpikeduelError
-from spikeduel.system.hardware import Compute
 from spikeduel.system.typed import plain
 from spikeduel.training import model_data
 
@@ -41,7 +39,6 @@ def main() -> None:
     document = shared.read(RESULT, {"models": {}})
     for each in given.models:
         name, _, path = each.partition("=")
-        document["environment"] = hardware.environment(Compute("cpu", "32"))
         formats = [given.to] if given.to else list(exporting.EXPORTERS)
         found = exported(Path(path), formats, given.images, given.data_dir)
         before = document["models"].get(name, found)

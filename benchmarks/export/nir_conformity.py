@@ -34,7 +34,7 @@ from spikeduel.experiment.recipes import events
 from spikeduel.exporters import exporting
 from spikeduel.features.export import model_exchange
 from spikeduel.system import hardware
-from spikeduel.system.hardware import Compute, compute_on
+from spikeduel.system.hardware import compute_on
 from spikeduel.system.progress import Progress, TerminalProgress
 
 RESULT = "nir-conformity.json"
@@ -96,7 +96,6 @@ def main() -> None:
     graph = Graph(options.graph)
     document = shared.read(RESULT) if options.only else {"rules": {}}
     frames, labels = _recordings(options.recordings, progress)
-    document["environment"] = hardware.environment(Compute("cpu", "32"))
     document["nir"] = hardware.package_version("nir")
     for name in options.only or RULES:
         rule = RULES[name]

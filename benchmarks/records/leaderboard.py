@@ -12,8 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from scipy.stats import binomtest
-
 from benchmarks import shared
 from spikeduel.features.verification.verification_sentences import differing
 from spikeduel.features.verification.verifying import unpacked, verify
@@ -21,6 +19,7 @@ from spikeduel.results.accuracy import effective_images, of_seeds
 from spikeduel.results.run import Pair, Results
 from spikeduel.results.trials import Trial
 from spikeduel.sentences.comparison import load_run
+from spikeduel.statistics import wilson
 from spikeduel.system.errors import InputError
 from spikeduel.system.numbers import hundredths, in_minutes, signed
 from spikeduel.system.sentences import counted
@@ -115,9 +114,8 @@ class Row:
     @property
     def interval(self) -> tuple[float, float]:
         """Wilson's 95 % interval of the mean accuracy, for other test images."""
-        right = binomtest(round(self.mean * self.num_images), self.num_images)
-        low, high = right.proportion_ci(method="wilson")
-        return float(low), float(high)
+        right = round(self.mean * self.num_images)
+        return wilson(right / self.num_images, self.num_images)
 
     def pair(self, other: "Row") -> Pair | None:
         """Return the test of both, None for rows of different entries."""
@@ -174,13 +172,13 @@ def trained_for(row: Row) -> str:
     return text
 
 
-def line(row: Row, among: Sequence[Row]) -> str:
-    """Return the line of the table of a data set."""
+def cells_of(row: Row, among: Sequence[Row]) -> tuple[object, ...]:
+    """Return the cells of the table of a data set."""
     joules = row.results.recommendation.quantity("energy").values.get(row.name)
     spread = f" ± {hundredths(statistics.stdev(row.scores))}" if len(row.scores) > 1 else ""
     low, high = (hundredths(end, 1) for end in row.interval)
     command = f"spikeduel verify records/{row.entry.name}.zip"
-    cells = (
+    return (
         rank(row, among),
         f"`{row.name}`<br>{KINDS[row.trials[0].kind]}",
         f"{hundredths(row.mean)}{spread} over {counted(len(row.scores), 'seed')}<br>"
@@ -193,10 +191,12 @@ def line(row: Row, among: Sequence[Row]) -> str:
         f"{'fails' if row.entry.failing else 'holds'} ([{row.entry.name}](#entry-{row.entry.name}))"
         f"<br>`{command}`<br>`{command} --rerun 2`",
     )
-    return f"| {' | '.join(map(str, cells))} |"
 
 
-COLUMNS = "rank | network | accuracy, % | behind | T | parameters | µJ | trained for (measured) | verified"
+COLUMNS = (
+    *("rank", "network", "accuracy, %", "behind", "T", "parameters", "µJ"),
+    *("trained for (measured)", "verified"),
+)
 
 
 def page(found: Sequence[Entry]) -> str:
@@ -207,9 +207,8 @@ def page(found: Sequence[Entry]) -> str:
             by_data.setdefault(row.results.dataset.name, []).append(row)
     for name, unsorted in sorted(by_data.items()):
         among = sorted(unsorted, key=lambda row: -row.mean)
-        rule = "|".join("---" for _ in COLUMNS.split("|"))
-        lines = [line(row, among) for row in among]
-        parts.append("\n".join([f"## {name}", "", f"| {COLUMNS} |", f"|{rule}|", *lines, ""]))
+        table = shared.markdown(COLUMNS, (cells_of(row, among) for row in among))
+        parts.append("\n".join([f"## {name}", "", *table, ""]))
     parts.append("## Entries\n")
     for entry in found:
         parts.append(described(entry))

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.stats import binomtest
 from torch.nn import functional as F
 
 from benchmarks import shared
@@ -25,6 +24,7 @@ from spikeduel.engine.networks.shipped import Checked, Origin
 from spikeduel.evaluation.correctness import classified
 from spikeduel.experiment.settings import Experiment
 from spikeduel.sentences.comparison import load_run
+from spikeduel.statistics import wilson
 from spikeduel.system import typed
 
 CHECKED_ON = {"fashion-mnist": "fashion-mnist-mini", "mnist": "digits"}
@@ -89,7 +89,7 @@ def ship(run: Path, contender: str, name: str, command: str, limits: str) -> Non
     file = shipped.FOLDER / f"{name}.safetensors"
     shutil.copyfile(run / trial.model, file)
     right = round(trial.test.accuracy * trial.test.n)
-    low, high = map(float, binomtest(right, trial.test.n).proportion_ci(method="wilson"))
+    low, high = wilson(right / trial.test.n, trial.test.n)
     totals, joules = trial.operations.totals, trial.energy.leading.of().range
     if joules is None:
         raise SystemExit(f"{run}: the energy of {trial.title} is not known.")

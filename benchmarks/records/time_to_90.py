@@ -51,8 +51,6 @@ def main() -> None:
         "rows": rows,
     }
     shared.write(RESULT, document)
-    for contender, mean in means.items():
-        print(f"{contender}: {100 * mean['accuracy']:.2f} % in {mean['seconds']:.1f} s")
 
 
 def timed(contender: str, seed: int, data_dir: str | None) -> dict[str, Any]:

@@ -372,7 +372,6 @@ def main() -> None:
         "seconds_a_case": SECONDS_A_CASE,
         "code": version,
     }
-    print(found)
     shared.write("any-folder.json", found)
 
 

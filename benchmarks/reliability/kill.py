@@ -25,7 +25,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 
 from benchmarks import shared
 from benchmarks.reliability.same_numbers import of_results
@@ -108,8 +107,7 @@ def write_pictures(folder: Path) -> None:
             / embedded.classes[int(embedded.labels[number])].replace("/", "-")
             / f"{number:05}.png"
         )
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(embedded.images[number][0]).save(path)
+        shared.write_image(path, embedded.images[number][0])
 
 
 def attempt(

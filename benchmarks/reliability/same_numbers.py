@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from safetensors.numpy import load_file
 
 from benchmarks import shared
@@ -202,8 +201,7 @@ def write_pictures(folder: Path) -> None:
         pixels = random.integers(0, 90, (20, 24), dtype=np.uint8)
         pixels[4 + 5 * label : 8 + 5 * label, 3:21] += 120
         path = folder / "abc"[label] / f"p{index // 10}_{index}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels).save(path)
+        shared.write_image(path, pixels)
 
 
 def write_recordings(folder: Path) -> None:

@@ -32,7 +32,6 @@ from spikeduel.experiment.recipes import strong
 from spikeduel.features.verification.verifying import COMPUTED, verify
 from spikeduel.sentences.comparison import load_run
 from spikeduel.system.errors import InputError
-from spikeduel.system.hardware import Compute, environment
 from spikeduel.system.progress import TerminalProgress
 
 RESULT = "verify.json"
@@ -217,15 +216,8 @@ def main() -> None:
         "edits": counts,
         "time": timed(full),
         "settings": {"edits": options.edits, "seed": options.seed},
-        "environment": environment(Compute("cpu", "32")),
     }
     shared.write(RESULT, measured)
-    for kind, row in counts.items():
-        print(
-            f"{kind}: {row['caught']} of {row['edits']} caught, "
-            f"{row['caught_with_right_hashes']} with right hashes"
-        )
-    print(f"seconds to verify: {measured['time']}")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ set of 16 GB. "not mixed": for comparison, blocks alone. Results go to
 benchmarks/results/blocks.json.
 """
 
-import json
 import statistics
 import tempfile
 from collections.abc import Iterator
@@ -71,7 +70,6 @@ def main() -> None:
         "epochs": options.epochs,
     }
     shared.write(RESULT, results)
-    print(json.dumps(results, indent=1))
 
 
 def _mapped(path: Path, shape: tuple[int, ...]) -> np.memmap:

@@ -93,7 +93,6 @@ def main() -> None:
                 "times": round(beside / alone, 2),
             }
         )
-        print(rows[-1])
     shared.write("busy.json", {**vars(options), "rows": rows})
 
 

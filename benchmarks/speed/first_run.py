@@ -94,11 +94,6 @@ def main() -> None:
         ],
     }
     shared.write("first-run.json", measured)
-    print(
-        f"{first.seconds:.1f} s: {before:.1f} before training, {training:.1f} in it, "
-        f"{measured['after_seconds']} for validation, measuring and the report; "
-        f"{peak_memory / 1e9:.2f} GB. Again {again.seconds:.1f} s, one image {predicted.seconds:.1f} s."
-    )
 
 
 if __name__ == "__main__":

@@ -81,10 +81,7 @@ def main() -> None:
         seconds, peak, size = time.perf_counter() - started, max(most.values()), count * 3 * SIDE**2
         about = {"images": count, "bytes": size, "peak_bytes": peak, "seconds": seconds}
         sets.append({**about, "most": most})
-        print(
-            f"{count:,} images, {size / 1e6:,.0f} MB: at most {peak / 1e6:,.0f} MB "
-            f"in {seconds:.0f} s"
-        )
+        print(about)
     shared.write("larger-than-memory.json", {"sets": sets})
 
 

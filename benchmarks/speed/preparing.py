@@ -89,16 +89,6 @@ def main() -> None:
         "all_the_same": len(prints) == 1,
     }
     shared.write("preparing.json", results)
-    print(
-        json.dumps(
-            {name: results[name] for name in ("files_a_second", "peak_bytes", "all_the_same")},
-            indent=1,
-        )
-    )
-    print(
-        f"killed after {killed['wall_seconds']:.1f} s, then {again['wall_seconds']:.1f} s: "
-        f"{again['said']}"
-    )
 
 
 def write_pictures(folder: Path, count: int, side: int) -> None:

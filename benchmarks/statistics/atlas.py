@@ -21,7 +21,6 @@ benchmarks/results/atlas.json.
 """
 
 import argparse
-import json
 import math
 import statistics
 import time
@@ -558,8 +557,6 @@ def summarise(options: argparse.Namespace) -> None:
         "claims": [checked(claim, laws) for claim in known],
     }
     shared.write(RESULT, document)
-    for part in ("laws", "left_out", "claims"):
-        print(part, json.dumps(document[part], indent=1))
 
 
 def main() -> None:

@@ -189,7 +189,6 @@ def main() -> None:
         for (accuracy, images), seeds in itertools.product(NEAR_PERFECT, SEEDS)
         for lead in (0.0, (1 - accuracy) * 2 / 3)
     ]
-    print(*few, *near, sep="\n", flush=True)
     rows = []
     for lead in LEADS:
         for seeds in SEEDS:

@@ -136,8 +136,6 @@ def main() -> None:
         "winner": [winner(case, repeats, progress) for case in cases],
         "interval": [row for case in cases + grouped for row in coverage(case, repeats, progress)],
     }
-    for name, rows in measured.items():
-        print(name, *rows, sep="\n", flush=True)
     machine = {"python": platform.python_version(), "numpy": np.__version__}
     settings = {"repeats": repeats, "spread_over_seeds": SPREAD, "machine": machine}
     shared.write(RESULT, {**settings, **measured})
