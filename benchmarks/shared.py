@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from spikeduel.engine.networks.models import Model
     from spikeduel.experiment.settings import Experiment
     from spikeduel.training.contenders import Trial
+    from spikeduel.training.outcomes import TrialOutcome
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -33,8 +34,8 @@ def parser(description: str | None, *positional: str, **defaults: Any) -> argpar
     """Return a parser of the command line whose help begins with a module's docstring.
 
     `positional` arguments are texts. `defaults` are options: a value of `--data-dir` is given as
-    `data_dir`. A default decides the type; False is a flag, a list takes several values, and a type
-    in place of a default stands for None.
+    `data_dir`. A default decides the type; False is a flag, a list takes several values, a dict some
+    of its keys, by default all, and a type in place of a default stands for None.
     """
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     made = argparse.ArgumentParser(
@@ -50,6 +51,9 @@ def parser(description: str | None, *positional: str, **defaults: Any) -> argpar
             made.add_argument(option, action="store_true")
         elif isinstance(default, type):
             made.add_argument(option, type=default)
+        elif isinstance(default, dict):
+            names = list(default)
+            made.add_argument(option, nargs="+", choices=names, default=names)
         elif isinstance(default, list):
             kind = type(default[0]) if default else str
             made.add_argument(option, nargs="*", type=kind, default=default)
@@ -208,14 +212,17 @@ def fitted(experiment: "Experiment", prepared: "Prepared", split: "Split", store
 
 def finished(
     trials: "Iterable[Trial]", prepared: "Prepared", store: Any, test: bool = True
-) -> "list[tuple[Trial, Any]]":
-    """Train what the store lacks of trials, and return each with its record."""
+) -> "list[TrialOutcome]":
+    """Train what the store lacks of trials, and return their records and measures."""
     from spikeduel.system.progress import TerminalProgress
+    from spikeduel.training import trial
     from spikeduel.training.jobs import Job, Workers
+    from spikeduel.training.outcomes import TrialOutcome
 
     planned, progress = list(trials), TerminalProgress(stderr=True)
     records = Workers().run([Job(each, prepared, progress, test=test) for each in planned], store)
-    return list(zip(planned, records, strict=True))
+    measured = [trial.measured(each, store) for each in planned]
+    return list(map(TrialOutcome, records, measured))
 
 
 def markdown(heads: Iterable[object], rows: Iterable[Iterable[object]]) -> list[str]:

@@ -644,7 +644,7 @@ def speed() -> str:
     return (
         f"{written(heads, rows)}\nBatch 128, medians of one run with everyone in turns, ratios paired by round; MB is "
         "the peak of the whole process. Machine: "
-        f"{machine.cpu}, {machine.threads} threads, PyTorch {machine.torch.split('+')[0]}: "
+        f"{machine['cpu']}, {machine['threads']} threads, PyTorch {machine['torch'].split('+')[0]}: "
         f"bf16 {limits.bf16_gflops:.0f} and float32 {limits.float32_gflops:.0f} GFLOP/s, "
         f"memory {limits.bandwidth_gbs:.0f} GB/s. Peers named inductor are compiled by "
         f"`torch.compile`, which here "

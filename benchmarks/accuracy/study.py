@@ -48,15 +48,11 @@ def timing(experiment: Experiment) -> dict[str, Any]:
             training = shared.train(shared.untrained(trial), prepared, split, one_epoch)
             seconds.setdefault(trial.card.contender, []).extend(training.epoch_seconds)
             hardware.release_freed_memory()
-    return {
-        "epoch_seconds": seconds,
-        "environment": shared.environment(),
-    }
+    return {"epoch_seconds": seconds, "environment": shared.environment()}
 
 
 def main() -> None:
-    parser = shared.parser(__doc__, socofing=str, runs=Path("runs/study"))
-    parser.add_argument("--only", nargs="*", choices=list(COMPARISONS), default=list(COMPARISONS))
+    parser = shared.parser(__doc__, socofing=str, runs=Path("runs/study"), only=COMPARISONS)
     parser.add_argument(
         "--time", action="store_true", help="only time an epoch of each, for results that are there"
     )

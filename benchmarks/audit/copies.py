@@ -44,6 +44,8 @@ RESULT = "copies.json"
 SINGLE = ("shifted", "turned", "turned by right angles", "mirrored", "cropped", "scaled")
 BORDERS = ("constant", "nearest", "reflect")
 SEED = 2026
+COPIES = 300
+"""Copies of each kind of move, where there are as many training images."""
 EDITS = (
     "negative",
     "solarised",
@@ -105,13 +107,13 @@ def copy_of(image: np.ndarray, kinds: tuple[str, ...], random: np.random.Generat
 
 
 def planted(
-    images: Sequence[np.ndarray], copies: int
+    images: Sequence[np.ndarray],
 ) -> tuple[dict[str, list[np.ndarray]], np.ndarray]:
     """Copies of `images`, uint8 `[C, H, W]` each, by kind, and the places of the M originals, int64
     `[M]`.
     """
     random = np.random.default_rng(SEED)
-    of = random.choice(len(images), min(copies, len(images)), replace=False)
+    of = random.choice(len(images), min(COPIES, len(images)), replace=False)
     moves = {kind: [copy_of(images[k], (kind,), random) for k in of] for kind in SINGLE}
     pairs = [tuple(random.choice(SINGLE, 2, replace=False)) for _ in of]
     moves["two together"] = [
@@ -255,10 +257,9 @@ def files_of(prepared: Prepared, root: str | None) -> list[np.ndarray]:
 def measured(
     prepared: Prepared,
     experiment: Experiment,
-    copies: int,
     clean: int,
     in_files: bool,
-    num_edited: int = 40,
+    num_edited: int,
 ) -> dict[str, Any]:
     """What is found of the copies and flagged of the clean images of one data set.
 
@@ -273,7 +274,7 @@ def measured(
     test = np.random.default_rng(SEED).permutation(split.test)[:clean]
     originals = files_of(prepared, experiment.dataset) if in_files else list(prepared.pictures)
     trained = [originals[k] for k in split.train]
-    copied, of = planted(trained, copies)
+    copied, of = planted(trained)
     kinds = ["moved by one pixel"] if max(prepared.image_shape[1:]) <= 8 else EDITS
     edits, edited_of = edited_copies(trained, kinds, num_edited)
     together = [
@@ -334,14 +335,12 @@ def main() -> None:
         __doc__,
         only=["fashion-mnist", "mnist", "socofing", "photos", "files", "digits", "drawn"],
         edited=40,
-        copies=300,
         clean=4000,
-        threads=2,
     )
     for name in ("fashion-mnist", "mnist", "socofing", "photos"):
         parser.add_argument(f"--{name}", help="folder or file with the data")
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
+    torch.set_num_threads(2)
     for name in options.only:
         kept = shared.read(RESULT, {"sets": {}})
         if name == "drawn":
@@ -351,21 +350,10 @@ def main() -> None:
             experiment = Experiment(dataset=name, data_dir=place)
             if place and name in ("photos", "files"):
                 experiment = Experiment(dataset=place)
-            found = measured(
-                data.load(experiment),
-                experiment,
-                options.copies,
-                options.clean,
-                name == "files",
-                options.edited,
-            )
+            prepared, in_files = data.load(experiment), name == "files"
+            found = measured(prepared, experiment, options.clean, in_files, options.edited)
             print(name, json.dumps(found, indent=1), flush=True)
-            settings = {
-                "near": NEAR,
-                "seed": SEED,
-                "copies": options.copies,
-                "clean": options.clean,
-            }
+            settings = {"near": NEAR, "seed": SEED, "copies": COPIES, "clean": options.clean}
             kept["sets"][name] = {**found, "settings": settings}
         shared.write(RESULT, kept)
 

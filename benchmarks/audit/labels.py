@@ -39,8 +39,7 @@ from spikeduel.experiment.settings import Experiment
 from spikeduel.features.label_issues import conclude_outcomes
 from spikeduel.reporting import RunData
 from spikeduel.system.progress import Progress
-from spikeduel.training import contenders, trial
-from spikeduel.training.outcomes import TrialOutcome
+from spikeduel.training import contenders
 from spikeduel.training.store import Store
 
 SHARE = 0.1
@@ -173,10 +172,7 @@ def main() -> None:
             store = Store(folder)
             fitted = shared.fitted(experiment, prepared, splits[0], store)
             trials = contenders.trials_of(fitted, prepared, *splits)
-            finished = [
-                TrialOutcome(record, trial.measured(each, store))
-                for each, record in shared.finished(trials, prepared, store)
-            ]
+            finished = shared.finished(trials, prepared, store)
         judged = conclude_outcomes(finished, RunData(prepared, splits, audit))
         sides = [
             side

@@ -25,6 +25,7 @@ from msgspec import field
 from benchmarks import shared
 from benchmarks.tables import TEMPLATES
 from spikeduel.energy import accounting
+from spikeduel.statistics import wilson
 from spikeduel.system.errors import InputError, naming
 from spikeduel.system.sentences import counted
 from spikeduel.system.typed import Frozen, Positive, read_toml
@@ -303,10 +304,8 @@ def _taken(step: Step, value: Any, test_images: int | None) -> list[float]:
             return [float(value)]
     if test_images is None:
         raise InputError("an interval needs test_images in the claim's protocol.")
-    from scipy.stats import binomtest
-
     right = round(float(np.mean(value)) / 100 * test_images)
-    return [100 * end for end in binomtest(right, test_images).proportion_ci(method="wilson")]
+    return [100 * end for end in wilson(right / test_images, test_images)]
 
 
 def _written(values: list[float], like: str) -> str:
@@ -493,14 +492,6 @@ def main() -> None:
         raise SystemExit("\n".join(sentences))
     if "--write" in sys.argv:
         PAGE.write_text(page(rows), encoding="utf-8")
-    for title in ("others", "ours"):
-        among = [row for row in rows if row.claim.ours == (title == "ours")]
-        print(
-            f"{title}: {len(among)} claims, {sum(len(row.recomputed) for row in among)} figures "
-            f"recomputed, {sum(row.has_enough_seeds for row in among)} claims with runs of "
-            f"{ENOUGH_SEEDS} seeds or more, {sum(bool(row.planned) for row in among)} with planned "
-            f"runs."
-        )
 
 
 if __name__ == "__main__":

@@ -60,19 +60,6 @@ class Written(nn.Module):
         return self.function(self, x)
 
 
-class Fires(nn.Module):
-    """A layer of neurons of snnTorch, which fire at every step where `current` is 10."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        import snntorch
-
-        self.neurons = snntorch.Leaky(beta=0.5, threshold=1.0)
-
-    def forward(self, current: Tensor, mem: Tensor) -> tuple[Tensor, Tensor]:
-        return self.neurons(current, mem)
-
-
 @dataclass(frozen=True)
 class Case:
     """A network and its input, one image, with counts by hand.
@@ -144,7 +131,10 @@ def residual() -> nn.Module:
 
 
 def loop(num_steps: int) -> nn.Module:
-    """8 inputs, 4 neurons that fire at every step, 3 outputs; the image is given at every step."""
+    """8 inputs, 4 neurons of snnTorch that fire at every step, since currents are about 10, and 3
+    outputs; the image is given at every step.
+    """
+    import snntorch
 
     def forward(net: Any, x: Tensor) -> Tensor:
         mem, out = torch.zeros(1, 4), torch.zeros(1, 3)
@@ -153,7 +143,8 @@ def loop(num_steps: int) -> nn.Module:
             out = out + net.last(spikes)
         return out
 
-    return Written(forward, first=linear(8, 4, 10.0), fires=Fires(), last=linear(4, 3))
+    fires = snntorch.Leaky(beta=0.5, threshold=1.0)
+    return Written(forward, first=linear(8, 4, 10.0), fires=fires, last=linear(4, 3))
 
 
 def cases() -> list[Case]:
@@ -393,9 +384,7 @@ def judged(case: Case, counter: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = shared.parser(__doc__)
-    parser.add_argument("--only", nargs="*", choices=list(COUNTERS), default=list(COUNTERS))
-    options = parser.parse_args()
+    options = shared.parser(__doc__, only=COUNTERS).parse_args()
     document = shared.read(RESULT, {"versions": {}, "cases": []})
     before = {row["case"]: row["counters"] for row in document["cases"]}
     rows = []

@@ -86,18 +86,17 @@ does."""
 
 
 def main() -> None:
-    parser = shared.parser(__doc__)
+    parser = shared.parser(__doc__, only=RULES)
     parser.add_argument("graph", type=Path)
     parser.add_argument("recordings")
-    parser.add_argument("--only", choices=RULES, nargs="+", help="these rules; others are kept")
     options = parser.parse_args()
     compute_on(1)
     progress = TerminalProgress()
     graph = Graph(options.graph)
-    document = shared.read(RESULT) if options.only else {"rules": {}}
+    document = shared.read(RESULT, {"rules": {}})
     frames, labels = _recordings(options.recordings, progress)
     document["nir"] = hardware.package_version("nir")
-    for name in options.only or RULES:
+    for name in options.only:
         rule = RULES[name]
         scores, spikes = graph.scores(frames, rule, progress)
         document["rules"][name] = {**asdict(rule), **_accuracy(scores, labels), "spikes": spikes}

@@ -36,8 +36,8 @@ from spikeduel.results.trials import Classification
 from spikeduel.system import hardware
 from spikeduel.system.hardware import Compute
 from spikeduel.system.sentences import counted
-from spikeduel.training import contenders, trial
-from spikeduel.training.outcomes import TrialOutcome, trial_entry
+from spikeduel.training import contenders
+from spikeduel.training.outcomes import trial_entry
 from spikeduel.training.store import Store
 
 Found = dict[str, dict[str, Any]]
@@ -76,15 +76,6 @@ MNIST_ELSEWHERE = f"99.63, chosen on validation; 99.72, the best epoch for the t
 TWINS = ("vgg-lif", "vgg-relu")
 FASHION_MNIST = {"dataset": "fashion-mnist", "contenders": TWINS}
 RESIDUAL = {"dataset": "fashion-mnist", "augmentation": "translate-flip-cutout"}
-MNIST = {"dataset": "mnist", "contenders": TWINS, "width": 32, "augmentation": "affine"}
-SOCOFING = {
-    "dataset": "socofing",
-    "contenders": TWINS,
-    "width": 24,
-    "batch_size": 64,
-    "dropout": 0.5,
-}
-OF_SOCOFING: dict[str, Any] = {"cnn_elsewhere": SOCOFING_ELSEWHERE, "also": SOCOFING_PARTS}
 ROWS = {
     "fashion-mnist-120-minutes": Row(
         "Fashion-MNIST, 60 minutes a network",
@@ -129,13 +120,30 @@ ROWS = {
     ),
     "mnist-40-minutes": Row(
         "MNIST, 20 minutes a network",
-        {**MNIST, "minutes": 40.0, "whitening": True},
+        {
+            "dataset": "mnist",
+            "contenders": TWINS,
+            "width": 32,
+            "augmentation": "affine",
+            "minutes": 40.0,
+            "whitening": True,
+        },
         MNIST_ELSEWHERE,
     ),
     "socofing-40-minutes": Row(
         "SOCOFing by person, ten fingers, 20 minutes a network",
-        {**SOCOFING, "minutes": 40.0, "augmentation": "affine", "whitening": True},
-        **OF_SOCOFING,
+        {
+            "dataset": "socofing",
+            "contenders": TWINS,
+            "width": 24,
+            "batch_size": 64,
+            "dropout": 0.5,
+            "minutes": 40.0,
+            "augmentation": "affine",
+            "whitening": True,
+        },
+        cnn_elsewhere=SOCOFING_ELSEWHERE,
+        also=SOCOFING_PARTS,
     ),
 }
 
@@ -190,8 +198,7 @@ def trained(
     trials = contenders.trials_of(fitted, prepared, split)
     own = (each for each in trials if each.card.seed == seed)
     found: Found = {}
-    for each, record in shared.finished(own, prepared, store):
-        finished = TrialOutcome(record, trial.measured(each, store))
+    for finished in shared.finished(own, prepared, store):
         entry = trial_entry(finished)
         with_energy = energy.energies(entry.operations, map(energy.read, energy.NAMES))
         if (
@@ -200,9 +207,9 @@ def trained(
             or entry.operations is None
             or with_energy is None
         ):
-            raise SystemExit(f"{each.card.title}: {record.error or entry.failed_measures}")
+            raise SystemExit(f"{entry.title}: {finished.record.error or entry.failed_measures}")
         joules = {name: table.of().range for name, table in with_energy.tables.items()}
-        found[each.card.contender] = {
+        found[entry.contender] = {
             "kind": entry.kind,
             "num_steps": entry.num_steps,
             "parameters": entry.parameters,
@@ -211,7 +218,7 @@ def trained(
             "acs": entry.operations.totals.acs.total,
             "joules": {name: [ends.low, ends.high] for name, ends in joules.items() if ends},
             "accuracies": entry.test.accuracy,
-            "minutes": sum(record.epoch_seconds) / 60,
+            "minutes": sum(finished.record.epoch_seconds) / 60,
             "of_parts": parts(finished.predictions, prepared, split, row),
         }
     return (
@@ -311,7 +318,7 @@ def _settings(settings: dict[str, Any]) -> str:
     shown = {
         name: value
         for name, value in settings.items()
-        if name not in ("dataset", "contenders", "per_contender", "epochs")
+        if name not in ("dataset", "contenders", "epochs")
     }
     return ", ".join(
         name if value is True else f"{name} {str(value).removesuffix('.0')}"

@@ -87,10 +87,10 @@ def one(
         experiment = shared.fitted(experiment, prepared, split, store)
         trials = contenders.trials_of(experiment, prepared, split)
         own = (trial for trial in trials if trial.card.seed == seed)
-        *_, (_, record) = shared.finished(own, prepared, store, test=False)
-        model = load_model(store.model_path(record.key))
+        *_, trained = shared.finished(own, prepared, store, test=False)
+        model = load_model(store.model_path(trained.record.key))
         answers = predict_in_one_pass(model, EvaluationBatches(*prepared.arrays, split.test))
-    return {"accuracy": answers.accuracy, "epoch_seconds": record.epoch_seconds}
+    return {"accuracy": answers.accuracy, "epoch_seconds": trained.record.epoch_seconds}
 
 
 if __name__ == "__main__":

@@ -201,8 +201,7 @@ def worker(name: str, seconds: float, seed: int, place: str) -> dict[str, Any]:
 
 
 def main() -> int:
-    parser = shared.parser(__doc__, minutes=5.0, seed=0, keep=Path("fuzz-found"))
-    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
+    parser = shared.parser(__doc__, minutes=5.0, seed=0, keep=Path("fuzz-found"), kinds=KINDS)
     parser.add_argument("--out", default=RESULT, help="another name of the results file")
     given = parser.parse_args()
     given.keep.mkdir(parents=True, exist_ok=True)

@@ -63,9 +63,8 @@ def plain(image_shape, num_classes):
 
 
 def main() -> None:
-    parser = shared.parser(__doc__)
+    parser = shared.parser(__doc__, only=COMMANDS)
     parser.add_argument("--base", required=True, help="a commit of this repository")
-    parser.add_argument("--only", nargs="*", choices=COMMANDS, help="cases, by default all")
     parser.add_argument("--keep", type=Path, help="folder for the runs; those of REV are reused")
     options = parser.parse_args()
     folder = options.keep or Path(tempfile.mkdtemp())
@@ -75,7 +74,7 @@ def main() -> None:
         git = ["git", "-C", str(shared.ROOT), "worktree", "add", "--detach", "-f"]
         subprocess.run([*git, str(folder / "tree"), options.base], check=True)
     differing = 0
-    for name in options.only or COMMANDS:
+    for name in options.only:
         before = base / f"{name}.json"
         if not before.exists():
             before.parent.mkdir(parents=True, exist_ok=True)

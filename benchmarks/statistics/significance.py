@@ -291,9 +291,7 @@ def simulate(
 
 
 def main() -> None:
-    parser = shared.parser(__doc__, repeats=1000)
-    parser.add_argument("--only", nargs="*", choices=list(SCENARIOS), default=list(SCENARIOS))
-    options = parser.parse_args()
+    options = shared.parser(__doc__, repeats=1000, only=SCENARIOS).parse_args()
     progress, path = TerminalProgress(), "significance.json"
     found = shared.read(path, {"scenarios": {}})["scenarios"]
     for name in options.only:

@@ -14,18 +14,17 @@ from typing import Any
 import msgspec
 import torch
 
+from benchmarks import shared
 from benchmarks.speed.step.contenders import (
     CONTENDERS,
     PEERS,
     Failed,
     Worker,
-    call,
     taking_part,
 )
 from benchmarks.speed.step.document import (
     CNN,
     Benchmark,
-    Machine,
     Plan,
     Timing,
     failed,
@@ -42,7 +41,6 @@ from benchmarks.speed.step.workloads import (
     measure_limits,
 )
 from spikeduel.system import __version__, files, typed
-from spikeduel.system.errors import InputError, unknown
 from spikeduel.system.hardware import environment, package_version, resolve
 from spikeduel.system.load import is_busy, load_average
 from spikeduel.system.progress import Progress
@@ -61,13 +59,7 @@ def plan(
     rounds: int | None = None,
     threads: int | None = None,
 ) -> Plan:
-    """The plan with its defaults filled in. Raises `InputError`."""
-    for name in only:
-        if name not in WORKLOADS:
-            raise unknown("workload", name, WORKLOADS)
-    for option, number in (("--rounds", rounds), ("--threads", threads)):
-        if number is not None and number < 1:
-            raise InputError(f"{option} must be at least 1, not {number}.")
+    """The plan with its defaults filled in."""
     return Plan(
         workloads=tuple(name for name in WORKLOADS if name in only or not only),
         threads=threads or torch.get_num_threads(),
@@ -87,7 +79,8 @@ def run(plan: Plan, progress: Progress | None = None, out: Path | None = None) -
     if out is not None:
         files.require_writable(out.parent)
     machine = described(plan.threads)
-    limits: Limits = call(measure_limits, plan.threads, plan.limits_seconds)
+    command = shared.command(measure_limits, plan.threads, plan.limits_seconds)
+    limits = Limits(**shared.apart(command))
     contests = {name: _starts(WORKLOADS[name], plan, limits) for name in plan.workloads}
     document = Benchmark(
         schema=1,
@@ -99,7 +92,7 @@ def run(plan: Plan, progress: Progress | None = None, out: Path | None = None) -
         roofline=RULE,
         contenders={name: contender.about for name, contender in CONTENDERS.items()},
         workloads={name: WORKLOADS[name] for name in plan.workloads},
-        warnings=busy(machine.load_average, "at the start"),
+        warnings=busy(machine["load_average"], "at the start"),
     )
 
     def keep(**changes: Any) -> None:
@@ -124,23 +117,23 @@ def run(plan: Plan, progress: Progress | None = None, out: Path | None = None) -
             pass
     after = load_average(plan.threads)
     keep(
-        machine=msgspec.structs.replace(machine, load_average_after=after),
+        machine={**machine, "load_average_after": after},
         warnings=document.warnings + busy(after, "at the end", own_threads=plan.threads),
         finished=True,
     )
     return document
 
 
-def described(threads: int) -> Machine:
-    """This machine now, computing with `threads` threads."""
-    surroundings = {
+def described(threads: int) -> dict[str, Any]:
+    """This machine now, computing with `threads` threads; `peers` have None if not installed."""
+    return {
         **environment(resolve("cpu")),
         "threads": threads,
         "last_level_cache_bytes": last_level_cache_bytes(),
         "load_average": load_average(),
         "peers": {package: package_version(package) for package in PEERS},
+        "load_average_after": None,
     }
-    return typed.converted(surroundings, Machine)
 
 
 def busy(load: float | None, when: str, own_threads: int = 0) -> tuple[str, ...]:

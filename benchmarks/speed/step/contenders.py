@@ -123,12 +123,12 @@ class Failed(SpikeduelError):
     """A process could not do its work; the text says why, in one line."""
 
 
-class Apart:
-    """A process that runs `work(connection, *arguments)`, which sends `(answer, None)` or `(None,
-    error)`.
+class Worker:
+    """A contender at work on a workload, in a process that computes only when it is asked to.
+    Raises `Failed`.
     """
 
-    def __init__(self, work: Callable[..., None], *arguments: Any) -> None:
+    def __init__(self, contender: Contender, workload: Workload, threads: int) -> None:
         # A fork of a process that has only imported is a fresh process without the seconds that the
         # imports take. Elsewhere than on Linux, system libraries do not survive a fork.
         on_linux = sys.platform == "linux"
@@ -136,11 +136,21 @@ class Apart:
         if on_linux:
             context.set_forkserver_preload(["typer", "torch", "numba"])
         self._connection, there = context.Pipe()
-        self._process = context.Process(target=_apart, args=(work, there, *arguments), daemon=True)
+        arguments = (there, contender, workload, threads)
+        self._process = context.Process(target=_apart, args=arguments, daemon=True)
         self._process.start()
         there.close()
+        self.precision: str = self._answer()
 
-    def answer(self, request: Any = None) -> Any:
+    def steps(self, count: int) -> list[float]:
+        """Trains for `count` steps: the milliseconds that each took."""
+        return self._answer(count)
+
+    def peak_memory_bytes(self) -> int | None:
+        """The most memory that the process has held so far; None where the system does not say."""
+        return self._answer(0)
+
+    def _answer(self, request: int | None = None) -> Any:
         """The next answer, to `request` if there is one. Raises `Failed`, after which the process
         is ended.
         """
@@ -178,33 +188,8 @@ class Apart:
         self._process.join()
 
 
-class Worker(Apart):
-    """A contender at work on a workload, in a process that computes only when it is asked to.
-    Raises `Failed`.
-    """
-
-    def __init__(self, contender: Contender, workload: Workload, threads: int) -> None:
-        super().__init__(_train, contender, workload, threads)
-        self.precision: str = self.answer()
-
-    def steps(self, count: int) -> list[float]:
-        """Trains for `count` steps: the milliseconds that each took."""
-        return self.answer(count)
-
-    def peak_memory_bytes(self) -> int | None:
-        """The most memory that the process has held so far; None where the system does not say."""
-        return self.answer(0)
-
-
-def call(function: Callable[..., Any], *arguments: Any) -> Any:
-    """What `function(*arguments)` returns, computed in a process of its own. Raises `Failed`."""
-    process = Apart(_call, function, arguments)
-    answer = process.answer()
-    process.close()
-    return answer
-
-
-def _apart(work: Callable[..., None], connection: Connection, *arguments: Any) -> None:
+def _apart(connection: Connection, *arguments: Any) -> None:
+    """Runs `_train`, and sends `(None, error)` if it fails."""
     # Ctrl-C reaches every process of a terminal: the one that started this decides what happens.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # What a library prints must not end up in the JSON on standard output, nor in the progress bar.
@@ -212,20 +197,16 @@ def _apart(work: Callable[..., None], connection: Connection, *arguments: Any) -
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)
     try:
-        work(connection, *arguments)
+        _train(connection, *arguments)
     except EOFError:
         return
     except Exception as error:
         connection.send((None, in_one_line(error)))
 
 
-def _call(connection: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-    connection.send((function(*arguments), None))
-
-
 def _train(connection: Connection, contender: Contender, workload: Workload, threads: int) -> None:
     """Builds and takes the first steps; then each request is a number of steps, answered by their
-    milliseconds, or 0, answered by the peak of memory.
+    milliseconds, or 0, answered by the peak of memory. An answer is `(answer, None)`.
     """
     torch.set_num_threads(threads)
     if contender.keeps_memory:

@@ -3,7 +3,7 @@
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -31,28 +31,6 @@ class Plan:
     rounds: int
     visit_ms: float
     limits_seconds: float
-
-
-class Machine(Frozen):
-    """The surroundings of the measurement: hardware, versions (of `peers`: None if not installed),
-    other work.
-    """
-
-    python: str
-    torch: str
-    numpy: str
-    platform: str
-    cpu: str
-    cpu_features: tuple[str, ...]
-    cores: int | None
-    threads: int
-    gpu: str | None
-    device: str
-    precision: str
-    last_level_cache_bytes: int | None
-    load_average: float | None
-    peers: dict[str, str | None]
-    load_average_after: float | None = None
 
 
 class Milliseconds(Frozen):
@@ -124,15 +102,15 @@ class Ratio(Frozen):
 
 
 class Benchmark(Frozen):
-    """The whole document. `roofline` is the rule in words; `contenders` says what each name stands
-    for.
+    """The whole document. `machine` is its hardware, versions and other work, `roofline` the rule in
+    words; `contenders` says what each name stands for.
     """
 
     schema: Literal[1]
     spikeduel: str
     created: str
     settings: Plan
-    machine: Machine
+    machine: dict[str, Any]
     limits: Limits
     roofline: str
     contenders: dict[str, str]

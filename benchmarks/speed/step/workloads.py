@@ -4,7 +4,7 @@ machine's limits.
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -183,8 +183,8 @@ class Limits:
         return 1e3 * max(flop / (gflops * 1e9), moved / (self.bandwidth_gbs * 1e9))
 
 
-def measure_limits(threads: int, seconds: float) -> Limits:
-    """The limits with `threads` threads, each the best of about `seconds` of trying per kind of
+def measure_limits(threads: int, seconds: float) -> dict[str, float]:
+    """The `Limits` with `threads` threads, each the best of about `seconds` of trying per kind of
     work.
 
     Products: a large square and `TALL`. Bandwidth: copying and adding arrays far larger than the
@@ -199,7 +199,7 @@ def measure_limits(threads: int, seconds: float) -> Limits:
     a, b, c = (torch.ones(size // 4) for _ in range(3))
     copied = 2 * a.nbytes / _shortest(lambda: c.copy_(a), seconds / 2)
     added = 3 * a.nbytes / _shortest(lambda: torch.add(a, b, out=c), seconds / 2)
-    return Limits(bf16 / 1e9, float32 / 1e9, max(copied, added) / 1e9)
+    return asdict(Limits(bf16 / 1e9, float32 / 1e9, max(copied, added) / 1e9))
 
 
 def _product_rate(shape: tuple[int, int, int], dtype: torch.dtype, seconds: float) -> float:
