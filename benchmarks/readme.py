@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import shared
+from spikeduel.system.sentences import counted
 
 PAGE = shared.ROOT / "benchmarks" / "README.md"
 FOLDERS = {
@@ -69,12 +70,8 @@ def machine_of(document: dict[str, Any]) -> str:
         return "–"
     cpu = about.get("cpu") or about.get("processor")
     count = about.get("threads") or about.get("cores")
-    return (
-        ", ".join(
-            [*([cpu] if cpu else []), *([f"{count} thread{'s' * (count > 1)}"] if count else [])]
-        )
-        or "–"
-    )
+    threads = counted(count, "thread") if count else None
+    return ", ".join(filter(None, (cpu, threads))) or "–"
 
 
 def rows(folder: str) -> Iterator[list[str]]:

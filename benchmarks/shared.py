@@ -147,6 +147,15 @@ def apart(words: list[str], folder: Path | None = None, **changes: str) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+class TooSlow(BaseException):
+    """Not an Exception, so that no code that is tried takes it for an error."""
+
+
+def too_slow(*_: Any) -> None:
+    """Raise `TooSlow`, as the handler of a signal."""
+    raise TooSlow
+
+
 def memory_of(process: int | str = "self") -> int:
     """Return the bytes of a process that are no pages of a file; 0 if it has ended."""
     try:

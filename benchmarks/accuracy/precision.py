@@ -66,9 +66,8 @@ def main() -> None:
         "encoding": options.encoding,
         "seeds": options.seeds,
         "contenders": tuple(options.contenders),
+        "limit": options.limit,
     }
-    if options.limit:
-        settings |= {"limit": options.limit}
     if options.epochs:
         settings |= {"epochs": options.epochs, "patience": options.epochs}
     experiment = baseline(options.dataset, **settings)

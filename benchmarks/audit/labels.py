@@ -48,12 +48,6 @@ RARE = 25
 CHOSEN_WITH = {("digits", 0), ("mnist", 0)}
 
 
-def part_of(prepared: Prepared, num_images: int) -> Prepared:
-    """A random part of `prepared`, without a test set of its own."""
-    rows = np.random.default_rng(1).choice(len(prepared), num_images, replace=False)
-    return chosen_of(prepared, np.sort(rows))
-
-
 def chosen_of(prepared: Prepared, rows: np.ndarray) -> Prepared:
     """The images `rows` of `prepared`, without a test set of their own."""
     arrays: dict[str, Any] = {
@@ -68,11 +62,8 @@ def chosen_of(prepared: Prepared, rows: np.ndarray) -> Prepared:
 
 def planted(prepared: Prepared, kind: str, seed: int) -> Prepared:
     """`prepared` with a tenth of its labels changed, or none."""
-    random, labels, num_classes = (
-        np.random.default_rng(seed),
-        np.array(prepared.labels),
-        len(prepared.classes),
-    )
+    random, labels = np.random.default_rng(seed), np.array(prepared.labels)
+    num_classes = len(prepared.classes)
     if kind != "clean":
         chosen = random.permutation(len(labels))[: round(SHARE * len(labels))]
         by = random.integers(1, num_classes, len(chosen)) if kind == "symmetric" else 1
@@ -148,7 +139,8 @@ def main() -> None:
     experiment = strong(dataset=given.dataset, data_dir=given.data_dir, folds=given.folds, **epochs)
     original, progress = data.load(experiment), Progress()
     if given.limit:
-        original = part_of(original, given.limit)
+        rows = np.random.default_rng(1).choice(len(original), given.limit, replace=False)
+        original = chosen_of(original, np.sort(rows))
     result = f"labels-{given.dataset}.json"
     known = shared.read(result, {})
     if given.rare:
@@ -159,8 +151,8 @@ def main() -> None:
         "settings": {**settings, "share": SHARE},
         "images": len(original),
         **{name: kept for name, kept in known.items() if name == "rare"},
+        "found": [],
     }
-    document["found"] = []
     kinds = [(kind, seed) for seed in given.seeds for kind in ("symmetric", "pairwise")]
     for kind, seed in [*kinds, ("clean", given.seeds[0])]:
         prepared = planted(original, kind, seed)

@@ -31,11 +31,7 @@ def main() -> None:
     parser.add_argument("runs", nargs="+", type=Path)
     options = parser.parse_args()
     rows = [row for run in options.runs for row in of_run(run, options.seed)]
-    document = {
-        "unit": "µJ an image",
-        "rows": rows,
-    }
-    shared.write(RESULT, document)
+    shared.write(RESULT, {"unit": "µJ an image", "rows": rows})
 
 
 def of_run(run: Path, seed: int) -> list[dict[str, Any]]:

@@ -440,20 +440,17 @@ def agreement(
         ),
         None,
     )
+    agreeing = (
+        name
+        for name, rules in RULES.items()
+        if not num_differing(here(network, num_steps, rules).layers, chip)
+    )
     return {
         "images_equal": int((~images).sum()),
         "spikes": int(sum(layer.sum() for layer in ours)),
         "differing": num_differing(ours, chip),
         "first": first,
-        "rule": first
-        and next(
-            (
-                name
-                for name, rules in RULES.items()
-                if not num_differing(here(network, num_steps, rules).layers, chip)
-            ),
-            None,
-        ),
+        "rule": first and next(agreeing, None),
     }
 
 

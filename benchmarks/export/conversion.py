@@ -69,13 +69,7 @@ def main() -> None:
                     "accuracy": found.accuracy,
                     "tie_share": float(found.tied.mean()),
                 }
-                print(
-                    contender,
-                    seed,
-                    num_steps,
-                    f"{found.accuracy:.2%} of {row['accuracy']:.2%}",
-                    flush=True,
-                )
+                print(contender, seed, num_steps, row["converted"][num_steps], flush=True)
                 shared.write(RESULT, result)
 
 

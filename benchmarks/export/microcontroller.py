@@ -128,15 +128,10 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as temporary:
             folder = START / "build" if given.board else Path(temporary)
             folder.mkdir(exist_ok=True)
-            models[Path(name).stem] = found = measured(
+            models[Path(name).stem] = measured(
                 name, given.images, given.data_dir, folder, not given.board
             )
-        if not given.board:
-            print(
-                f"{name}: {np.mean(found['instructions']) / 1e6:.1f} million instructions "
-                f"(emulated), {found['flash']:,} bytes of flash, {found['ram']:,} of RAM",
-                flush=True,
-            )
+        print(name, flush=True)
     if not given.board:
         document = {
             "settings": {"images": given.images, "flags": FLAGS, "board": BOARD},

@@ -57,11 +57,8 @@ def main() -> None:
             label, _, python = environment.partition("=")
             for program in PROGRAMS:
                 rows += _rows(label, python, program, Path(folder), expected)
-                document = {
-                    "settings": {"images": options.images, "seed": SEED},
-                    "rows": rows,
-                }
-                shared.write(RESULT, document)
+                settings = {"images": options.images, "seed": SEED}
+                shared.write(RESULT, {"settings": settings, "rows": rows})
 
 
 def _written(folder: Path, name: str, num_images: int) -> list[np.ndarray]:

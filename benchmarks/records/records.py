@@ -33,8 +33,6 @@ from spikeduel.data import Prepared, Split
 from spikeduel.experiment.recipes import strong
 from spikeduel.experiment.settings import Experiment
 from spikeduel.results.trials import Classification
-from spikeduel.system import hardware
-from spikeduel.system.hardware import Compute
 from spikeduel.system.sentences import counted
 from spikeduel.training import contenders
 from spikeduel.training.outcomes import trial_entry
@@ -174,12 +172,12 @@ def record(name: str, data_dir: str | None, seeds: int, jobs: int, runs: Path) -
         trained, experiment, row, runs / "store", max(1, torch.get_num_threads() // jobs)
     )
     with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
-        for environment, test_images, found in pool.map(train, range(known, seeds)):
+        for machine_of_seed, test_images, found in pool.map(train, range(known, seeds)):
             add(document, found)
             at_once = f" --jobs {jobs}" if jobs > 1 else ""
             document |= {
                 "command": f"python -m benchmarks.records.records {name} --seeds {seeds}{at_once}",
-                "machines": sorted({*document["machines"], machine(environment)}),
+                "machines": sorted({*document["machines"], machine_of_seed}),
                 "dataset": experiment.dataset,
                 "test_images": test_images,
             }
@@ -188,7 +186,7 @@ def record(name: str, data_dir: str | None, seeds: int, jobs: int, runs: Path) -
 
 def trained(
     experiment: Experiment, row: Row, root: Path, threads: int, seed: int
-) -> tuple[dict[str, Any], int, Found]:
+) -> tuple[str, int, Found]:
     """The machine, the number of test images, and what is known of each contender, trained with one
     seed and tested.
     """
@@ -221,11 +219,7 @@ def trained(
             "minutes": sum(finished.record.epoch_seconds) / 60,
             "of_parts": parts(finished.predictions, prepared, split, row),
         }
-    return (
-        hardware.environment(Compute("cpu", hardware.resolve().precision)),
-        len(split.test),
-        found,
-    )
+    return machine(shared.environment()), len(split.test), found
 
 
 def machine(environment: dict[str, Any]) -> str:
@@ -255,11 +249,8 @@ def parts(answers: Classification, prepared: Prepared, split: Split, row: Row) -
     """
     if not row.also or prepared.names is None:
         return {}
-    names, truth, predicted = (
-        np.array(prepared.names)[split.test],
-        np.array(answers.truth),
-        np.array(answers.predicted),
-    )
+    names = np.array(prepared.names)[split.test]
+    truth, predicted = np.array(answers.truth), np.array(answers.predicted)
     hand = np.array([name.split()[0] for name in prepared.classes])
     found = {}
     for part, start in row.also.items():

@@ -237,10 +237,6 @@ def _is_known(option: str) -> bool:
     return name in (*SETTINGS, *COMMAND_OPTIONS, "contender")
 
 
-class TooSlow(BaseException):
-    """Not an Exception, so that no code takes it for a failed trial."""
-
-
 def run(case: Case) -> tuple[str, str]:
     """Run a case; return how it ended ("report", "failed trials: …", "error: …", "BAD: …") and
     what it printed.
@@ -329,11 +325,7 @@ def main() -> None:
     bad: list[dict[str, Any]] = []
     slowest, home = 0.0, Path.cwd()
     began, version = time.process_time(), code_version()
-
-    def too_slow(*_: Any) -> None:
-        raise TooSlow
-
-    signal.signal(signal.SIGPROF, too_slow)
+    signal.signal(signal.SIGPROF, shared.too_slow)
     for number in options.only or numbers:
         with TemporaryDirectory() as folder, warnings.catch_warnings():
             os.chdir(folder)
@@ -343,7 +335,7 @@ def main() -> None:
             signal.setitimer(signal.ITIMER_PROF, SECONDS_A_CASE)
             try:
                 end, text = run(case)
-            except TooSlow:
+            except shared.TooSlow:
                 end, text = "BAD: too slow", ""
             except Exception as error:
                 end, text = f"BAD: {_place(error)}", traceback.format_exc()

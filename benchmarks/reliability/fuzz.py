@@ -142,20 +142,12 @@ def mutated(kind: Kind, rng: random.Random) -> bytes:
     return mutated_bytes(kind.valid, rng)
 
 
-class TooSlow(BaseException):
-    """Not an Exception, so that no reader takes it for damage."""
-
-
 def worker(name: str, seconds: float, seed: int, place: str) -> dict[str, Any]:
     """Read damaged files of one kind until the time is over; keep bad ones in the folder `place`."""
     from spikeduel.system.errors import SpikeduelError
 
     keep = Path(place)
-
-    def too_slow(*_: Any) -> None:
-        raise TooSlow
-
-    signal.signal(signal.SIGALRM, too_slow)
+    signal.signal(signal.SIGALRM, shared.too_slow)
     warnings.simplefilter("ignore")
     kind, rng = KINDS[name](), random.Random(f"{seed}-{name}")
     resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
@@ -178,7 +170,7 @@ def worker(name: str, seconds: float, seed: int, place: str) -> dict[str, Any]:
                 outcome = "read"
             except SpikeduelError:
                 outcome = "error for people"
-            except TooSlow:
+            except shared.TooSlow:
                 outcome = "hang"
             except Exception as error:
                 last = traceback.extract_tb(error.__traceback__)[-1]

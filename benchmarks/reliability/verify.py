@@ -35,13 +35,6 @@ from spikeduel.system.errors import InputError
 from spikeduel.system.progress import TerminalProgress
 
 RESULT = "verify.json"
-FILES = {
-    "digit": "results.json",
-    "answer": "predictions.json",
-    "split": "split.csv",
-    "copy": "split.csv",
-    "setting": "experiment.toml",
-}
 
 
 def another_digit(text: str, at: int, draw: random.Random) -> str:
@@ -101,13 +94,14 @@ def in_settings(text: str, draw: random.Random) -> str:
     return text[:at] + ("x" if text[at] != "x" else "y") + text[at + 1 :]
 
 
-EDITS: dict[str, Callable[[str, random.Random], str]] = {
-    "digit": in_results,
-    "answer": in_predictions,
-    "split": in_split,
-    "copy": as_copy,
-    "setting": in_settings,
+EDITS: dict[str, tuple[str, Callable[[str, random.Random], str]]] = {
+    "digit": ("results.json", in_results),
+    "answer": ("predictions.json", in_predictions),
+    "split": ("split.csv", in_split),
+    "copy": ("split.csv", as_copy),
+    "setting": ("experiment.toml", in_settings),
 }
+"""File and edit of each kind."""
 
 
 def once(function: Callable[..., object]) -> Callable[..., object]:
@@ -132,9 +126,10 @@ def is_caught(run: Path) -> bool:
 
 def edited(run: Path, kind: str, draw: random.Random, whole: Path) -> dict[str, object]:
     """Edit `run` once, verify it with the old hashes and with right ones, and mend it."""
-    path = run / FILES[kind]
+    name, edit = EDITS[kind]
+    path = run / name
     before = path.read_text(encoding="utf-8")
-    after = EDITS[kind](before, draw)
+    after = edit(before, draw)
     path.write_text(after, encoding="utf-8")
     found: dict[str, object] = {"kind": kind, "caught": is_caught(run)}
     hashes.write(run)

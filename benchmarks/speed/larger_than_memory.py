@@ -30,15 +30,9 @@ SIDE, AT_ONCE = 64, 1000
 def noise(options: DataOptions) -> RawDataset:
     """As many images as the file `count` in the current folder says."""
     assert options.workplace is not None
-    count, path, random = (
-        int(Path("count").read_text()),
-        options.workplace / "images.npy",
-        np.random.default_rng(0),
-    )
-    images, labels = (
-        empty_npy(path, (count, 3, SIDE, SIDE), np.dtype(np.uint8)),
-        np.arange(count) % 4,
-    )
+    count, random = int(Path("count").read_text()), np.random.default_rng(0)
+    path, labels = options.workplace / "images.npy", np.arange(count) % 4
+    images = empty_npy(path, (count, 3, SIDE, SIDE), np.dtype(np.uint8))
     for start in range(0, count, AT_ONCE):
         part = images[start : start + AT_ONCE]
         part[:] = random.integers(0, 256, part.shape, np.uint8)

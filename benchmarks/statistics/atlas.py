@@ -45,7 +45,7 @@ from spikeduel.evaluation.predictions_of_model import predict_batches
 from spikeduel.experiment.recipes import baseline, matched, strong
 from spikeduel.experiment.settings import Experiment
 from spikeduel.system import files, typed
-from spikeduel.system.numbers import duration, per_cent
+from spikeduel.system.numbers import duration
 from spikeduel.system.progress import Progress
 from spikeduel.training import auto_settings, contenders, plan
 from spikeduel.training.store import Store
@@ -251,12 +251,7 @@ def train(options: argparse.Namespace) -> None:
             held[dataset] = (halved(prepared), splits[0])
         curve = trained(dataset, network, seed, experiment, held[dataset])
         write(path, curve)
-        best, kept = curve.accuracies.max(), curve.accuracies[curve.chosen]
-        print(
-            f"{number} of {len(todo)}: {curve.name}, {duration(curve.seconds)}: best test epoch "
-            f"{per_cent(best)}, chosen {per_cent(kept)}, last {per_cent(curve.accuracies[-1])}",
-            flush=True,
-        )
+        print(f"{number} of {len(todo)}: {curve.name}, {duration(curve.seconds)}", flush=True)
 
 
 def missing(options: argparse.Namespace) -> Iterator[tuple[str, str, int]]:
@@ -396,20 +391,11 @@ def fitted(cells: list[Cell], against: str) -> Law:
     start = np.array([0.0, math.log(1e-4)])
     law = law_of(minimize(deviance, start, method="Nelder-Mead").x)
     ratios = seen / predicted(law, cells, against)
-    low, high = weighted_quantiles(ratios, weight, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+    order = np.argsort(ratios)
+    below = np.cumsum(weight[order]) / weight.sum()
+    ends = np.searchsorted(below, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+    low, high = ratios[order][ends].tolist()
     return replace(law, low=low, high=high)
-
-
-def weighted_quantiles(
-    values: np.ndarray, weights: np.ndarray, shares: tuple[float, ...]
-) -> list[float]:
-    order = np.argsort(values)
-    below = np.cumsum(weights[order]) / weights.sum()
-    return [float(values[order][np.searchsorted(below, share)]) for share in shares]
-
-
-Laws = dict[str, dict[str, Law]]
-"""Laws by what the best epoch is set against, and by schedule."""
 
 
 def left_out(cells: list[Cell], against: str) -> dict[str, dict[str, float]]:
@@ -470,8 +456,10 @@ def claims(plif: Path | None) -> list[dict[str, Any]]:
     return found
 
 
-def checked(claim: dict[str, Any], laws: Laws) -> dict[str, Any]:
-    """Return a claim with what the laws say that its best epoch adds."""
+def checked(claim: dict[str, Any], laws: dict[str, dict[str, Law]]) -> dict[str, Any]:
+    """Return a claim with what the laws say that its best epoch adds. `laws` are by what it is set
+    against, and by schedule.
+    """
     optimism: dict[str, Any] = {}
     for against in AGAINST:
         if against not in claim:
