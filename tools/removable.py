@@ -1,8 +1,8 @@
 """Delete each feature in a copy of the project, and check that everything else still works.
 
-    python tools/removable.py [FEATURE ...]      default: every feature
-    python tools/removable.py --one              the feature that the current commit chooses
-    python tools/removable.py --together [FEATURE ...]   these at once; all: what is left is the core
+    python tools/removable.py [FEATURE ...]               default: every feature
+    python tools/removable.py --one                       the one that the current commit chooses
+    python tools/removable.py --together [FEATURE ...]    these at once; all leave the core
 
 Of a feature, `src/spikeduel/features/NAME`, `tests/features/NAME`, `docs/features/NAME.md` and its
 line of `FEATURES` are deleted. Then import contracts, types, a comparison and the other tests must

@@ -1,4 +1,4 @@
-"""Conditions of findings on a run; `findings.toml` has the texts."""
+"""Conditions of findings on a run, such as too few seeds; `findings.toml` has the texts."""
 
 import math
 import statistics

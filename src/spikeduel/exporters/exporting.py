@@ -1,4 +1,4 @@
-"""`export`: a model written for another program, run there, and kept only if its scores agree."""
+"""`export`: batch norms folded, written for another program, run there, kept if scores agree."""
 
 import copy
 import hashlib

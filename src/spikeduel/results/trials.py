@@ -1,4 +1,4 @@
-"""Types of a trial and its measures."""
+"""Types of a trial and its measures; whether a training has converged."""
 
 import math
 import statistics
