@@ -87,6 +87,7 @@ def test_a_run_without_predictions_says_how_to_get_them(tmp_path):
         {"labels": None},
         {"indices": [[1]]},
         {"groups": ["x"] * 40},
+        {"groups": []},
         {"trials": [{"contender": "snn", "seed": 0, "predicted": [0.5] * 40}]},
         {"trials": [{"contender": "snn"}]},
         {"trials": 3},

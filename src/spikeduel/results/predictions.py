@@ -52,7 +52,8 @@ class PredictionsFile(typed.Frozen):
 
     def __post_init__(self) -> None:
         predicted = [predictions.predicted for predictions in self.trials]
-        lengths = {len(self.indices), len(self.groups or self.labels), len(self.images)}
+        groups = self.labels if self.groups is None else self.groups
+        lengths = {len(self.indices), len(groups), len(self.images)}
         lengths |= set(map(len, predicted))
         if lengths != {len(self.labels)}:
             raise ValueError("indices, labels, groups, images and predictions differ in length")

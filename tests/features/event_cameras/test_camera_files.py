@@ -154,6 +154,7 @@ BROKEN = {
         made.aedat4(EVENTS)[:-9],
         "its 3,909 bytes cannot be read as AEDAT 4",
     ),
+    "tag.aedat4": (made.aedat4(EVENTS).replace(b"<dv", b" v"), "no description of its streams"),
     "utf-8.aedat4": (made.aedat4(EVENTS).replace(b">34</", b">34<\xc9", 1), "no text in UTF-8"),
     "cut.aedat": (made.aedat3(EVENTS)[:-4], "are announced, and not all there"),
     "cut-2.aedat": (made.aedat2(EVENTS)[:-4], "8 bytes belong together, 4 are left"),

@@ -150,8 +150,11 @@ def _aedat4(content: bytes) -> Events:
     with needing_extra(("aedat",), "events"):
         import aedat
     # On other bytes in the header's XML, the library may abort the process.
-    end = content.find(b"</dv>") + len(b"</dv>")
-    decoded(content[content.find(b"<dv") : end])
+    with reading(content, "AEDAT 4"):
+        description = re.search(rb"<dv.*?</dv>", content, re.DOTALL)
+        if description is None:
+            raise ValueError("no description of its streams")
+    decoded(description[0])
     with tempfile.NamedTemporaryFile(suffix=".aedat4", delete=False) as file:
         file.write(content)
     path = Path(file.name)
