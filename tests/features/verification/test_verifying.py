@@ -132,6 +132,12 @@ def test_measured_values_are_checked_by_their_hash_alone(run):
     assert discrepancies(run) == []
 
 
+def test_an_integer_beyond_floats_is_compared(run):
+    edit_results(run, lambda content: content["environment"].update(platform=10**400))
+    hashes.write(run)
+    assert discrepancies(run) == []
+
+
 def test_another_prediction_changes_scores(run):
     content = json.loads((run / "predictions.json").read_text())
     predicted = content["trials"][0]["predicted"]
