@@ -81,3 +81,9 @@ def test_a_confusion_matrix_of_any_size_counts_the_same_and_does_not_grow_with_t
     assert sum(times for times, _, _ in errors) == 2 * images.sum()
     assert errors[0][0] == 2 * images.max() == 2 * images[errors[0][1:]]
     assert [times for times, _, _ in errors] == sorted((row[0] for row in errors), reverse=True)
+
+
+@pytest.mark.parametrize("confusion", [[[1, 0, 0], [0, 1, 2]], [[1, 0], [0, 1], [0, 1]]])
+def test_images_of_no_class_are_refused(confusion):
+    with pytest.raises(ValueError, match="images of no class"):
+        scored(0.5, (1, 1), confusion)

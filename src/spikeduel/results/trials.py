@@ -81,6 +81,11 @@ class Scores(Frozen):
     tie_share: Share | None = None
     computed_in: str | None = None
 
+    def __post_init__(self) -> None:
+        classes = set(range(len(self.per_class)))
+        if any({truth, predicted} - classes for truth, predicted, _ in self.cells):
+            raise ValueError("confusion has images of no class")
+
     @property
     def cells(self) -> list[tuple[int, int, int]]:
         """The confusion matrix as (true class, prediction, images), without zeros."""

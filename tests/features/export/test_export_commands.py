@@ -20,6 +20,9 @@ def test_a_model_goes_out_as_nir_and_comes_in_again(desk, unreported):
     assert "the same label on 100.00 % of 179 test images" in words
     assert "check: a.nir.check.json" in words
     assert document("export", path, "--to", "nir", "--out", "b.nir", "--images", 20)["n"] == 20
+    words = " ".join(printed("export", path, "--to", "c", "--out", "c", "--quiet").split())
+    target = words.rpartition("make -C c ")[2]
+    assert f"\n{target}:" in (desk / "c" / "Makefile").read_text()
     printed("import", "a.nir", "--out", "again.safetensors")
     first, again = load_model(path), load_model("again.safetensors")
     images = sd.data.load(Experiment(dataset="digits")).images[:100]

@@ -86,7 +86,7 @@ def export(
         typer.echo("\n".join(wrapped(line) for line in exporting.lines(check)))
         typer.echo(f"\nfile: {out}\ncheck: {out}.check.json")
         if check.format == "c":
-            typer.echo(f"try it: make -C {shlex.quote(str(out))} answers")
+            typer.echo(f"try it: make -C {shlex.quote(str(out))} predictions")
 
 
 @command(

@@ -22,9 +22,7 @@ def verify(
     inputs: CommandInput,
     path: Annotated[
         Path,
-        option(
-            "RUN | FILE.zip", "The run, or zip file of a run, to verify, or a folder above runs."
-        ),
+        option("RUN | FILE.zip", "The run, zip file of a run, or study to verify."),
     ],
     rerun: Annotated[
         int, option("--rerun N", "Also train N of the run's trials again, and compare.", min=0)
