@@ -139,7 +139,8 @@ def test_one_image_is_labelled_without_what_it_does_not_need(tmp_path):
 def test_the_table_of_classes_ends_with_the_average_and_the_accuracy():
     scores = {"precision": 0.5, "recall": 0.25, "f1": 1 / 3}
     per_class = [ClassScores(name="a", **scores, support=6)]
-    test = structs.replace(scored(2 / 3), n=6, per_class=per_class, **scores)
+    scores |= {"per_class": per_class, "confusion": [[6]]}
+    test = structs.replace(scored(2 / 3), n=6, **scores)
     assert [list(row.values()) for row in class_rows(test)] == [
         ["a", "50.00", "25.00", "33.33", "6"],
         ["macro average", "50.00", "25.00", "33.33", "6"],
