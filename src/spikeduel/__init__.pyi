@@ -28,6 +28,7 @@ from .engine.neurons import (
     LIF as LIF,
     NEURONS as NEURONS,
     PLIF as PLIF,
+    IntegerIF as IntegerIF,
     LeakyReadout as LeakyReadout,
     Neuron as Neuron,
     carried_state as carried_state,

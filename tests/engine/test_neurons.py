@@ -7,6 +7,7 @@ from spikeduel.engine.neurons import (
     LIF,
     NEURONS,
     PLIF,
+    IntegerIF,
     Neuron,
     QuantisedReLU,
     carried_state,
@@ -186,3 +187,49 @@ def test_over_time_computes_a_constant_once():
     assert mapped.num_steps == 7
     assert calls == [torch.Size([5, 3])]
     assert torch.equal(mapped.expand(), torch.ones(7, 5, 3))
+
+
+# ---- integer neurons
+
+
+@pytest.mark.parametrize("num_steps", [1, 3, 4])
+def test_integer_neurons_integrate_all_steps_and_then_fire_like_if(num_steps, generator):
+    current = torch.randn(num_steps, 50, generator=generator) * 1.5 + 0.4
+    spk, mem = IntegerIF().eval()(current)
+    potential, expected = current.sum(0) + 0.5, []
+    for _ in range(num_steps):
+        expected.append(potential > 1)
+        torch.testing.assert_close(mem[len(expected) - 1], potential)
+        potential = potential - 1
+    assert torch.equal(spk, torch.stack(expected).float())
+    counts = spk.sum(0)
+    assert {0, num_steps} <= {*counts.tolist()}
+    torch.testing.assert_close(counts, current.sum(0).round().clamp(0, num_steps))
+
+
+def test_integer_neurons_learn_by_the_share_of_steps_with_a_spike(generator):
+    value = torch.randn(40, generator=generator).requires_grad_()
+    neuron = IntegerIF().train()
+    shares, _ = neuron(ConstantInput(value, 4))
+    assert isinstance(shares, ConstantInput)
+    assert shares.num_steps == 4
+    spk, _ = neuron.eval()(ConstantInput(value, 4))
+    assert torch.equal(shares.value, spk.mean(0))
+    weights = torch.arange(40.0)
+    for result in (shares.value, spk.mean(0)):
+        (gradient,) = torch.autograd.grad((result * weights).sum(), value, retain_graph=True)
+        passes = (value >= -1 / 8) & (value <= 9 / 8)
+        assert torch.equal(gradient, weights * passes)
+
+
+def test_max_pooling_of_integer_spikes_is_that_of_their_counts(generator):
+    spk, _ = IntegerIF().eval()(2 * torch.rand(5, 2, 3, 4, 4, generator=generator) - 0.7)
+    pooled = over_time(torch.nn.MaxPool2d(2), spk)
+    assert torch.equal(pooled.sum(0), torch.nn.functional.max_pool2d(spk.sum(0), 2))
+    assert len(pooled.sum(0).unique()) > 3
+
+
+def test_integer_neurons_cannot_stream():
+    network = torch.nn.Sequential(IntegerIF()).eval()
+    with pytest.raises(InputError, match="integrates all time steps"), carried_state(network, {}):
+        network(torch.rand(1, 3))

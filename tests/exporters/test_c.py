@@ -88,6 +88,7 @@ MODELS = {
         **{**SPIKING, "num_steps": 1},
         network={"hidden": 9, "neuron": "quantised-relu", "activation_bits": 3},
     ),
+    "vgg-integer": lambda: spiking("vgg-integer", width=4),
     "dense-snn rate": lambda: spiking("dense-snn", encoding="rate", num_steps=9, hidden=8),
     "dense-snn latency": lambda: spiking("dense-snn", encoding="latency", hidden=8),
     "dense-lif in colour": lambda: spiking(image_shape=(3, 5, 4), hidden=9),

@@ -41,11 +41,12 @@ def exported(model, path, to, **more):
     [
         ("dense-snn", "latency", {"neuron": "alif", "reset_mechanism": "zero"}),
         ("conv-lif", "direct", {"hidden": 8, "neuron": "plif", "threshold": 0.05}),
+        ("vgg-integer", "direct", {"width": 8}),
         ("small-cnn", None, {}),
     ],
 )
 def test_images_in_scores_out(shape, encoding, network, tmp_path):
-    model = make(shape) if encoding is None else spiking(shape, encoding, **network)
+    model = varied(make(shape) if encoding is None else spiking(shape, encoding, **network))
     model.card = replace(model.card, temperature=0.25)
     check, session = exported(model, tmp_path / "a.onnx", "onnx")
     assert [program.ok for program in check.programs.values()] == [True]

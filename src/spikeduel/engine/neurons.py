@@ -4,9 +4,11 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from spikeduel.engine import ConstantInput, as_sequence, kernels
 from spikeduel.engine.kernels import Dynamics, reference
@@ -86,6 +88,14 @@ class Neuron(nn.Module):
             )
         spk, mem, after[name] = self.over_time(current, before.get(name), with_mem)
         return spk, mem
+
+    def normalised(
+        self, current: Tensor | ConstantInput, norm: nn.BatchNorm2d, window: int
+    ) -> Tensor | ConstantInput | None:
+        """Return the spikes for `norm(current)`, max-pooled by `window`; None without a kernel that
+        does all of it.
+        """
+        return None
 
     def over_time(
         self, current: Tensor | ConstantInput, state: State | None, with_mem: bool
@@ -188,6 +198,12 @@ class LIF(Neuron):
         )
         spk, mem, last = kernels.scan(current, self.beta, self.dynamics, before, with_mem=with_mem)
         return spk, mem, dict(zip(_STATE_NAMES, last.unbind(0), strict=False))
+
+    def normalised(
+        self, current: Tensor | ConstantInput, norm: nn.BatchNorm2d, window: int
+    ) -> Tensor | ConstantInput | None:
+        settings = current, norm, self.beta, self.dynamics, window
+        return kernels.normalised_scan(*settings) if kernels.is_normalised(*settings) else None
 
     def extra_repr(self) -> str:
         beta = torch.as_tensor(self.beta).item()
@@ -307,6 +323,90 @@ class ALIF(LIF):
             f"adaptation_decay={self.adaptation_decay}, adaptation_gain={self.adaptation_gain}"
         )
         return f"{super().extra_repr()}, {adaptation}"
+
+
+class IntegerIF(Neuron):
+    """Integrate-and-fire neurons that integrate all T steps of their current, then spike up to T
+    times.
+
+    A neuron spikes in a share of the steps: its mean current, rounded to 0, 1/T, … 1. The first
+    steps have the spikes, which makes max-pooling of spikes that of shares. In training, the shares
+    are sent on as a constant input, and the next layers are computed once, not T times. Predictions
+    from spikes are the same if the layers between neurons are linear.
+
+    No spike is sent before all of the current is known: such neurons cannot stream, and a network
+    of them sees the sum of a recording's frames.
+
+    Attributes
+    ----------
+    levels : int, optional
+        Most spikes, of which shares are sent in one step: the layer is a ReLU with `levels` + 1
+        levels. Default: None, as many as there are steps.
+
+    References
+    ----------
+    Yao et al. 2024, "Scaling Spike-driven Transformer with Efficient Spike Firing Approximation
+    Training", arXiv:2411.16061.
+
+    Examples
+    --------
+    A mean current of 0.6 is rounded to 2 of 4 steps:
+
+    >>> spk, mem = IntegerIF().eval()(torch.full((4, 1), 0.6))
+    >>> spk.flatten().tolist()
+    [1.0, 1.0, 0.0, 0.0]
+    """
+
+    levels: int | None = None
+
+    @property
+    def activation_bits(self) -> int | None:
+        """Bits of a number from 0 to `levels`."""
+        return self.levels and self.levels.bit_length()
+
+    def over_time(
+        self, current: Tensor | ConstantInput, state: State | None, with_mem: bool
+    ) -> tuple[Any, Tensor, State]:
+        """Return spikes `[T, B, …]`, or shares as a `ConstantInput`; membranes in thresholds."""
+        if is_carried():
+            raise InputError(
+                "IntegerIF cannot stream: it integrates all time steps before it spikes."
+            )
+        num_steps = self.levels or current.shape[0]
+        if isinstance(current, ConstantInput):
+            mean, dtype = current.value, current.value.dtype
+        else:
+            mean, dtype = current.to(_wide(current)).mean(0), current.dtype
+        spk: Any = reference.integer_spikes(mean, num_steps).to(dtype)
+        if self.training or self.levels:
+            spk = ConstantInput(spk.mean(0), current.shape[0])
+        steps = torch.arange(num_steps if with_mem else 0, device=mean.device)
+        mem = num_steps * mean + 0.5 - steps.view(-1, *[1] * mean.dim())
+        return spk, mem, {"mem": mean}
+
+    def normalised(
+        self,
+        current: Tensor | ConstantInput,
+        norm: nn.BatchNorm2d,
+        window: int,
+        shortcut: Tensor | ConstantInput | None = None,
+    ) -> ConstantInput | None:
+        """Return the shares for `norm(current) + shortcut`, max-pooled by `window`, in training on
+        constant inputs.
+        """
+        if not self.training or not isinstance(current, ConstantInput):
+            return None
+        num_steps, added = current.num_steps, None
+        if shortcut is not None:
+            if not isinstance(shortcut, ConstantInput):
+                return None
+            added = shortcut.value
+        if kernels.may_normalise(current, norm, window):
+            return ConstantInput(kernels.normalised_rate(current, norm, window, added), num_steps)
+        # The highest current gets the gradient, of all that are rounded to the same share.
+        total = norm(current.value) if added is None else norm(current.value) + added
+        spk = reference.integer_spikes(F.max_pool2d(total, window), num_steps)
+        return ConstantInput(spk.mean(0), num_steps)
 
 
 class LeakyReadout(nn.Module):

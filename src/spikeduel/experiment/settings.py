@@ -78,10 +78,10 @@ class CoreExperiment:
         tuple[Text, ...],
         setting(
             "A network to train; repeatable. Own networks: module:function.",
-            "With spikes: vgg-lif, conv-lif, dense-lif, dense-snn. Without: vgg-relu, "
-            "resnet-silu, conv-relu, dense-relu, small-cnn; of recordings also vgg-sum, vgg-gru. "
-            "torchvision:NAME and timm:NAME get a new head and are fine-tuned. A contender brings "
-            "the settings of its recipe, unless they are given.",
+            "With spikes: vgg-lif, vgg-integer, resnet-integer, conv-lif, dense-lif, dense-snn. "
+            "Without: vgg-relu, resnet-silu, conv-relu, dense-relu, small-cnn; of recordings also "
+            "vgg-sum, vgg-gru. torchvision:NAME and timm:NAME get a new head and are fine-tuned. A "
+            "contender brings the settings of its recipe, unless they are given.",
             metavar="NAME",
             option="--contender",
             default="the recipe's; strong: vgg-lif, vgg-relu, resnet-silu",

@@ -22,10 +22,17 @@ from spikeduel.engine import ConstantInput, as_sequence, over_time
 from spikeduel.engine.encoders import ENCODERS, EVENTS, OF_RECORDINGS
 from spikeduel.engine.networks.cards import ModelCard
 from spikeduel.engine.networks.converting import traced
-from spikeduel.engine.networks.models import Model
+from spikeduel.engine.networks.models import Model, computed_once
 from spikeduel.engine.networks.plain import Affine, ChannelsLastFlatten, EachItsOwnLIF, Scale
 from spikeduel.engine.networks.training_step import rounded
-from spikeduel.engine.neurons import ALIF, LIF, Neuron, QuantisedReLU, ReLU
+from spikeduel.engine.neurons import (
+    ALIF,
+    LIF,
+    IntegerIF,
+    Neuron,
+    QuantisedReLU,
+    ReLU,
+)
 from spikeduel.engine.random_keys import RandomKeys
 from spikeduel.exporters.exporting import flat
 from spikeduel.system.errors import InputError, naming
@@ -255,6 +262,8 @@ def integer_network(model: Model, images: np.ndarray) -> IntegerNetwork:
     prepared = torch.from_numpy(images)
     x: Any = made.encode(prepared, RandomKeys.for_content(prepared))
     analogue = card.encoding in (None, "direct")
+    made = computed_once(made)
+    card = made.card
     maker = _Maker(1 / 255 if analogue else 1.0, 255 if analogue or card.encoding == EVENTS else 1)
     with torch.inference_mode():
         for name, layer in _chain(made):
@@ -356,6 +365,8 @@ class _Maker:
             "windows must not overlap or pass the border: take stride = kernel_size.",
         )
         pooling = Pooling("max" if isinstance(layer, nn.MaxPool2d) else "sum", *window)
+        if self.weight is None and self.before.rows * self.before.columns > 1:
+            self._pool_within()
         there = self.before if self.weight is None else self.after
         _require(there.rows * there.columns == 1, "two poolings follow each other: take one.")
         if self.weight is None:
@@ -368,6 +379,25 @@ class _Maker:
                 "it pools behind a batch norm: pool before it, or behind the neurons.",
             )
             self.after = pooling
+
+    def _pool_within(self) -> None:
+        """Let the last layer do the pooling behind its ReLU, if it can: max(ReLU(x)) = ReLU(max(x))
+        for a positive multiple x of a sum.
+        """
+        last = self.layers[-1]
+        if (
+            self.before.kind == "max"
+            and isinstance(last.activation, Levels)
+            and last.pool_after.rows * last.pool_after.columns == 1
+        ):
+            sign = np.where(last.multiplier < 0, -1, 1)
+            self.layers[-1] = replace(
+                last,
+                weight=last.weight * sign.astype(np.int8).reshape(-1, 1, 1, 1),
+                multiplier=last.multiplier * sign,
+                pool_after=self.before,
+            )
+            self.before = Pooling("max", 1, 1)
 
     def _multiply(self, name: str, layer: Any, shape: tuple[int, ...]) -> None:
         _require(
@@ -424,6 +454,12 @@ class _Maker:
         """Return the activation, and the value of 1 in its currents."""
         if isinstance(layer, QuantisedReLU):
             return Levels(2**layer.activation_bits - 1), float(layer.level_step.abs())
+        if isinstance(layer, IntegerIF):
+            if not layer.levels:
+                raise InputError(
+                    "its neurons take another input at every step: train with --encoding direct."
+                )
+            return Levels(layer.levels), 1 / layer.levels
         if isinstance(layer, nn.ReLU | nn.ReLU6 | ReLU):
             values = output.value if isinstance(output, ConstantInput) else output
             return Levels(LEVELS), max(float(values.max()), 1e-30) / LEVELS

@@ -34,7 +34,7 @@ from spikeduel.engine.networks.cards import ModelCard, Steps, Temperature
 from spikeduel.engine.networks.foreign import reset, spiking_layers
 from spikeduel.engine.networks.models import Model
 from spikeduel.engine.networks.plain import ChannelsLastFlatten
-from spikeduel.engine.neurons import ALIF, IF, LIF, Neuron
+from spikeduel.engine.neurons import ALIF, IF, LIF, IntegerIF, Neuron
 from spikeduel.engine.readouts import MeanReadout
 from spikeduel.exporters.exporting import (
     Encoded,
@@ -404,6 +404,12 @@ def _reasons(model: Model) -> Iterator[str]:
         yield f"{contender} does not spike, and NIR has no ReLU: export it with --to onnx."
         return
     for neuron in (layer for layer in layers if isinstance(layer, Neuron)):
+        if isinstance(neuron, IntegerIF):
+            yield (
+                "NIR has no neuron that integrates all time steps before it spikes: use --to onnx "
+                "or --to c."
+            )
+            continue
         if not isinstance(neuron, LIF) or isinstance(neuron, ALIF):
             yield f"NIR is written with LIF, not {type(neuron).__name__}: train with --neuron lif."
             continue

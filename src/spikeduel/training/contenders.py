@@ -335,9 +335,10 @@ def describe(name: str, experiment: Experiment, prepared: Prepared) -> Contender
         for setting in building.SHAPE_SETTINGS
         if setting in taken and (value := getattr(experiment, setting)) is not None
     }
+    if architecture.arguments is not None and "neuron" not in architecture.arguments:
+        neuron = {}
     if registry.library_of(name):
         network = libraries.settings_of(name, prepared.image_shape, experiment.pretrained)
-        neuron = {}
     card = ModelCard(
         contender=name,
         kind="snn",

@@ -4,10 +4,20 @@ from dataclasses import replace
 
 from torch import nn
 
-from spikeduel.engine.neurons import LIF, Neuron, ReLU
+from spikeduel.data.loader import EvaluationBatches
+from spikeduel.engine.networks.cards import ModelCard
+from spikeduel.engine.networks.models import computed_once
+from spikeduel.engine.neurons import LIF, IntegerIF, Neuron, ReLU
+from spikeduel.evaluation.costing import cost_entry
+from spikeduel.evaluation.predictions_of_model import Counting, predict_in_one_pass
+from spikeduel.results.accuracy import classified
+from spikeduel.results.cost_results import Counted
+from spikeduel.results.trials import Classification
 from spikeduel.system.errors import InputError
-from spikeduel.training.contenders import Contender
-from spikeduel.training.variants import Variant, VariantContext
+from spikeduel.system.typed import Frozen
+from spikeduel.training.contenders import Contender, outline
+from spikeduel.training.trial import load_of
+from spikeduel.training.variants import Predicted, Variant, VariantContext
 
 QUANTISED = "quantised_twin"
 
@@ -49,6 +59,35 @@ def _with_few_bits(context: VariantContext, contender: Contender) -> Contender:
     return replace(contender, card=replace(card, network=network))
 
 
+class _ComputedOnce(Frozen):
+    """Predictions of a network of `IntegerIF` neurons, computed once, and their cost."""
+
+    predictions: Classification
+    counted: Counted
+
+
+def _computed_once(context: VariantContext) -> Predicted:
+    """Return the predictions of a trained network of `IntegerIF` neurons without spikes."""
+    trial = context.trial
+
+    def predict() -> _ComputedOnce:
+        counting = Counting(computed_once(load_of(trial.key, trial, context.store)))
+        batches = EvaluationBatches(*context.prepared.arrays, trial.split.test)
+        predictions = predict_in_one_pass(counting.model, batches, counting=counting)
+        tested = classified(trial.card.classes, predictions.truth, predictions.predicted)
+        return _ComputedOnce(predictions=tested, counted=counting.result())
+
+    once = context.cached(trial.key, "computed-once", predict, _ComputedOnce)
+    bits = bits_of(context.num_steps)
+    return once.predictions, {**cost_entry(once.counted), "num_steps": 1, "bits": bits}
+
+
+def quantised_twin(card: ModelCard) -> Variant:
+    """Return the quantised twin: of a network of `IntegerIF` neurons, the trained network."""
+    is_integer = any(isinstance(layer, IntegerIF) for layer in outline(card).modules())
+    return COMPUTED_ONCE if is_integer else QUANTISED_TWIN
+
+
 RELU_TWIN = Variant(
     "ReLU twin",
     "the same network with ReLU for its neurons: one pass, no spikes, no time",
@@ -60,4 +99,10 @@ QUANTISED_TWIN = Variant(
     "the ReLU twin, trained with activations as coarse as a count of spikes",
     settings=lambda context: {"neuron": "quantised-relu", "encoding": "direct", "num_steps": 1},
     network=_with_few_bits,
+)
+COMPUTED_ONCE = Variant(
+    "quantised twin",
+    "the trained network, computed once: a number in place of the spikes of a neuron",
+    predict=_computed_once,
+    paired=True,
 )

@@ -12,7 +12,8 @@ from spikeduel.engine.counting.counter import Counter
 from spikeduel.engine.counting.ledger import NotCounted
 from spikeduel.engine.counting.operations import OverTime, Ways
 from spikeduel.engine.networks.architectures import DenseSNN
-from spikeduel.engine.neurons import LIF, Neuron, QuantisedReLU, ReLU
+from spikeduel.engine.networks.chains import SpikingChain
+from spikeduel.engine.neurons import LIF, IntegerIF, Neuron, QuantisedReLU, ReLU
 
 
 def counted(module, declared=None, x=None, kind="image", steps=1, num_steps=None):
@@ -109,6 +110,33 @@ def test_the_twin_of_a_network_is_counted_as_a_network_without_time():
         assert layers["linear2"].input == "real"
         assert layers["linear2"].input_bits == bits
         assert layers["linear2"].macs.dense == Ways(per_step=6, hoisted=6)
+
+
+class IntegerChain(SpikingChain):
+    def __init__(self):
+        super().__init__()
+        self.one, self.two = nn.Linear(3, 5, bias=False), nn.Linear(5, 2, bias=False)
+        self.neurons = IntegerIF()
+
+    def layers(self):
+        return [self.one, self.neurons, self.two]
+
+
+def test_integer_neurons_are_counted_by_their_spikes_or_once_as_numbers():
+    torch.manual_seed(0)
+    module, x = IntegerChain().eval(), torch.randn(2, 3) * 3
+    counts = module.neurons(ConstantInput(module.one(x), 4))[0].sum(0)
+    assert len(counts.unique()) > 2
+    layers = counted(module, x=ConstantInput(x, 4), num_steps=4)
+    assert layers["neurons"].spikes.total == counts.sum() / 2
+    assert layers["two"].acs.total == 2 * counts.sum() / 2
+    assert (layers["neurons"].leaks, layers["neurons"].threshold_comparisons) == (0, 4 * 5)
+    module.neurons.levels = 4
+    once = counted(module, x=ConstantInput(x, 1), num_steps=1)
+    assert list(once) == ["one", "two"]
+    assert (once["two"].input, once["two"].input_bits) == ("real", 3)
+    assert once["two"].macs.dense == Ways(per_step=10, hoisted=10)
+    assert once["two"].macs.effective.hoisted == 2 * (counts > 0).sum() / 2
 
 
 def test_time_begins_anew_with_every_pass():

@@ -238,3 +238,35 @@ def test_what_has_no_kernel_is_known():
     assert not kernels.is_normalised(current, norm_of(16), torch.full((16,), BETA), dynamics, 2)
     with kernels.unfused():
         assert not kernels.is_normalised(current, norm_of(16), BETA, dynamics, 2)
+
+
+# ---- integer neurons
+
+
+@pytest.mark.parametrize("with_shortcut", [False, True])
+@pytest.mark.parametrize(("size", "dtype"), CASES, ids=str)
+def test_shares_are_those_of_the_highest_normalised_current(size, dtype, with_shortcut):
+    num_steps, _, channels, *_, window = size
+    current, results = a_current(size, constant=True, dtype=dtype)[0], []
+    beside = a_current(size, constant=True, dtype=dtype, seed=4)[0] if with_shortcut else None
+    for is_fused in (True, False):
+        leaf, norm = current.clone().requires_grad_(), norm_of(channels)
+        leaves = [leaf] if beside is None else [leaf, beside.clone().requires_grad_()]
+        norm.weight.data[::2] *= -1
+        if is_fused:
+            x = ConstantInput(leaf, num_steps)
+            assert kernels.may_normalise(x, norm, window)
+            rate = kernels.normalised_rate(x, norm, window, *leaves[1:])
+        else:
+            total = sum((each.float() for each in leaves[1:]), norm(leaf.float()))
+            highest = nn.functional.max_pool2d(total, window)
+            rate = reference.integer_spikes(highest, num_steps).mean(0).to(dtype)
+        learned = *leaves, norm.weight, norm.bias
+        gradients = torch.autograd.grad(rate, learned, incoming(rate))
+        results.append((rate.detach(), *gradients, norm.running_mean, norm.running_var))
+    ours, theirs = results
+    assert 0 < ours[0].mean() < 1
+    assert torch.equal(ours[0], theirs[0])
+    for our, their in zip(ours[1:], theirs[1:], strict=True):
+        tolerance = 1e-2 if our.dtype == torch.bfloat16 else 1e-4
+        torch.testing.assert_close(our, their, rtol=tolerance, atol=tolerance)

@@ -16,7 +16,8 @@ from spikeduel.engine.networks.architectures import (
     first_layers,
 )
 from spikeduel.engine.networks.building import num_parameters
-from spikeduel.engine.neurons import LIF, PLIF, QuantisedReLU, ReLU
+from spikeduel.engine.networks.chains import join_layers
+from spikeduel.engine.neurons import LIF, PLIF, IntegerIF, QuantisedReLU, ReLU
 
 SHAPES = [(1, 28, 28), (3, 10, 13), (1, 8, 8), (1, 1, 1), (3, 33, 20)]
 LARGER = [(3, 24, 70), (1, 97, 40), (3, 25, 224)]
@@ -135,6 +136,40 @@ def test_the_studys_network_with_relu_decides_by_the_output_current_and_its_loss
     torch.testing.assert_close(
         module.readout.loss(output, labels), F.cross_entropy(current, labels)
     )
+
+
+@pytest.mark.parametrize("shape", [SHAPES[0], SHAPES[4], LARGER[0]], ids=str)
+@pytest.mark.parametrize("name", ["vgg-integer", "resnet-integer"])
+def test_spikes_of_an_integer_network_give_the_scores_of_one_pass(name, shape):
+    module = make(name, shape, width=8)
+    images = torch.rand(32, *shape)
+    for _ in range(20):  # statistics with which all layers spike
+        module(ConstantInput(images, 4))
+    # In float32, sums in another order could pass a threshold.
+    module, images = module.double().eval(), images.double()
+    spikes = module(ConstantInput(images, 4))
+    for part in module.modules():
+        if isinstance(part, IntegerIF):
+            part.levels = 4
+    once = module(ConstantInput(images, 1))
+    torch.testing.assert_close(spikes, once, rtol=0, atol=1e-6)
+    assert torch.equal(spikes.argmax(1), once.argmax(1))
+    assert len(once.unique(dim=0)) > 16
+
+
+@pytest.mark.parametrize("name", ["vgg-integer", "resnet-integer"])
+def test_an_integer_network_trains_in_one_pass_joined_or_not_as_it_spikes(name):
+    images, module, seen = torch.rand(6, 1, 28, 28), make(name, width=8), []
+    convolutions = [part for part in module.modules() if isinstance(part, torch.nn.Conv2d)]
+    for part in convolutions:
+        part.register_forward_hook(lambda part, inputs, output: seen.append(len(output)))
+    apart = module(ConstantInput(images, 4))
+    join_layers(module)
+    torch.testing.assert_close(module(ConstantInput(images, 4)), apart, rtol=1e-4, atol=1e-4)
+    assert seen == [6] * 2 * len(convolutions)
+    seen.clear()
+    module.eval()(ConstantInput(images, 4))
+    assert seen == [6, *[24] * (len(convolutions) - 1)]
 
 
 # ---- the strong networks

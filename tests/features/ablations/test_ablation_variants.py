@@ -18,6 +18,7 @@ from spikeduel.features.ablations.ablation_conclusion import compare_with_ablati
 from spikeduel.results import significance
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.trials import (
+    Classification,
     MissingVariant,
     VariantResult,
 )
@@ -189,6 +190,21 @@ def test_what_cannot_be_had_is_left_out_with_a_reason_and_the_others_run(
     reasons = [line.partition("left out, ")[2] for line in progress.messages if "left out" in line]
     assert any(says in reason for reason in reasons)
     assert len(reasons) == len({*reasons})
+
+
+def test_an_integer_network_is_its_own_quantised_twin(tmp_path):
+    experiment = replace(EXPERIMENT, contenders=("vgg-integer",), epochs=1, width=4)
+    (made,) = run(experiment, tmp_path / "store").values()
+    twin, (trial,) = made.results["quantised_twin"], planned(experiment)[1]
+    own = Store(tmp_path / "store").measure(trial.key, "classification", Classification)
+    # A sum in another order can pass a threshold.
+    assert twin.accuracy == pytest.approx(own.accuracy, abs=0.02)
+    assert (twin.key, twin.epochs, twin.bits, twin.num_steps) == (None, None, 3, 1)
+    assert not any(layer.acs and layer.acs.total for layer in twin.operations.layers)
+    bits = [layer.input_bits for layer in twin.operations.layers if layer.type == "Conv2d"]
+    assert (bits[0], {*bits[1:]}) == (None, {3})
+    assert {*made.missing} == {"relu_twin"}
+    assert trial.card.network == {"width": 4, "dropout": 0.0}
 
 
 def test_an_ablation_that_fails_costs_the_others_nothing(tmp_path, monkeypatch):

@@ -30,7 +30,7 @@ from spikeduel.engine.counting.operations import Operations, totals
 from spikeduel.engine.counting.operators import RULES, SILENT, VIEWS, sums_by_step
 from spikeduel.engine.networks import foreign
 from spikeduel.engine.networks.foreign import NeuronCost
-from spikeduel.engine.neurons import ReLU
+from spikeduel.engine.neurons import IntegerIF, ReLU
 from spikeduel.system.errors import InputError
 from spikeduel.system.typed import Frozen, converted
 
@@ -260,7 +260,7 @@ class Counter(TorchDispatchMode):
         for key in (self.ledger.names[part], *type(part).__mro__):
             if key and key in self.declared:
                 return partial(self._declared, self.declared[key])
-        if isinstance(part, ReLU):
+        if isinstance(part, ReLU) or (isinstance(part, IntegerIF) and part.levels):
             return self._activation
         neurons = foreign.neuron_type(part)
         if neurons is None or neurons.by_operators:

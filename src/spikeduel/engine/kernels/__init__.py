@@ -130,10 +130,19 @@ def is_normalised(
     window: int,
 ) -> bool:
     """Return True if `normalised_scan` has a kernel."""
-    value = current.value if isinstance(current, ConstantInput) else current
     return (
         dynamics.adaptation is None
         and is_fused(current, beta, dynamics)
+        and may_normalise(current, norm, window)
+    )
+
+
+def may_normalise(current: Tensor | ConstantInput, norm: nn.BatchNorm2d, window: int) -> bool:
+    """Return True if kernels can normalise `current` by `norm` in training and pool by `window`."""
+    value = current.value if isinstance(current, ConstantInput) else current
+    return (
+        value.dtype in (torch.float32, torch.bfloat16)
+        and _may_fuse(value)
         and norm.training
         and norm.affine
         and norm.track_running_stats
@@ -170,7 +179,36 @@ def normalised_scan(
         current.shape[0],
         window,
     )
-    count = value.numel() // norm.num_features
+    _update_statistics(norm, mean, var, value.numel() // norm.num_features)
+    return spk.permute(0, 1, 4, 2, 3)
+
+
+def normalised_rate(
+    current: ConstantInput, norm: nn.BatchNorm2d, window: int = 1, shortcut: Tensor | None = None
+) -> Tensor:
+    """Return the mean of `reference.integer_spikes` for `norm(current) + shortcut`, max-pooled by
+    `window`; update the running statistics.
+
+    The result is `[B, C, H / window, W / window]`; normalised, `current` is never rounded.
+    """
+    value = current.value
+    if shortcut is not None:
+        shortcut = shortcut.to(value.dtype).permute(0, 2, 3, 1).contiguous()
+    rate, mean, var = _kernels().NormalisedRate.apply(
+        value.permute(0, 2, 3, 1).contiguous(),
+        shortcut,
+        norm.weight,
+        norm.bias,
+        norm.eps,
+        current.num_steps,
+        window,
+    )
+    _update_statistics(norm, mean, var, value.numel() // norm.num_features)
+    return rate.permute(0, 3, 1, 2)
+
+
+def _update_statistics(norm: nn.BatchNorm2d, mean: Tensor, var: Tensor, count: int) -> None:
+    """Update the running statistics by those of a batch of `count` values a channel."""
     with torch.no_grad():
         if norm.num_batches_tracked is not None and norm.running_mean is not None:
             norm.num_batches_tracked.add_(1)
@@ -178,7 +216,6 @@ def normalised_scan(
             norm.running_mean.mul_(1 - new).add_(mean * new)
             unbiased = var * (count / (count - 1))
             norm.running_var.mul_(1 - new).add_(unbiased * new)  # type: ignore[union-attr]
-    return spk.permute(0, 1, 4, 2, 3)
 
 
 def is_projected(

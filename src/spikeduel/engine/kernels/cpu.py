@@ -16,7 +16,12 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from spikeduel.engine.kernels import cpu_kernels as compiled
-from spikeduel.engine.kernels.reference import RESET_MECHANISMS, SURROGATE_KERNELS, Dynamics
+from spikeduel.engine.kernels.reference import (
+    RESET_MECHANISMS,
+    SURROGATE_KERNELS,
+    Dynamics,
+    rate_edges,
+)
 from spikeduel.system.parallel import COMPILED, run_chunks, with_scratch
 
 _LOW = np.uint64(0xFFFFFFFF)
@@ -355,6 +360,87 @@ class Normalised(torch.autograd.Function):
             for gradient in (product * inverse, total, np.sum(about_beta))
         )
         return grad, of_weight, of_bias, of_beta if needs_beta else None, *(None,) * 4
+
+
+class NormalisedRate(torch.autograd.Function):
+    """Batch norm, spike rates of integer neurons, and max-pooling of channels-last currents."""
+
+    @staticmethod
+    @np.errstate(all="ignore")
+    def forward(
+        ctx: Any,
+        current: Tensor,
+        shortcut: Tensor | None,
+        weight: Tensor,
+        bias: Tensor,
+        eps: float,
+        num_steps: int,
+        window: int,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return `(rate [B, H / window, W / window, C], mean [C], var [C])` for contiguous
+        `current` and `shortcut` `[B, H, W, C]`; `var` is biased.
+        """
+        batch, height, width, channels = current.shape
+        mean, var = moments(current).astype(np.float32)
+        rows, columns = height // window, width // window
+        rate = empty((batch, rows, columns, channels), current.dtype)
+        kernel = partial(
+            compiled.rate_forward,
+            flat(current),
+            flat(NOTHING if shortcut is None else shortcut),
+            *_scale_and_shift(mean, var, weight, bias, eps),
+            np.array(rate_edges(num_steps), np.float32),
+            tuple(current.shape),
+            _unrolled(window),
+            flat(rate),
+        )
+        run_chunks(kernel, batch * rows, work=current.numel())
+        statistics = torch.from_numpy(mean), torch.from_numpy(var)
+        ctx.mark_non_differentiable(*statistics)
+        ctx.save_for_backward(current, shortcut, weight, bias, *statistics)
+        ctx.settings = eps, num_steps, window
+        return rate, *statistics
+
+    @staticmethod
+    @once_differentiable
+    @np.errstate(all="ignore")
+    def backward(ctx: Any, grad_rate: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
+        current, shortcut, weight, bias, *statistics = ctx.saved_tensors
+        eps, num_steps, window = ctx.settings
+        mean, var = (values.numpy() for values in statistics)
+        batch, height, width, channels = current.shape
+        scale, shift = _scale_and_shift(mean, var, weight, bias, eps)
+        grad = empty(tuple(current.shape), current.dtype)
+        grad_shortcut = None if shortcut is None else empty(tuple(current.shape), current.dtype)
+        # Pixels left over by the pooling reach no spike.
+        for each in (grad, grad_shortcut):
+            if each is not None:
+                each[:, height // window * window :] = 0
+                each[:, :, width // window * window :] = 0
+        sums = np.zeros((2, batch, height, channels), np.float32)
+        kernel = partial(
+            compiled.rate_backward,
+            flat(grad_rate),
+            flat(current),
+            flat(NOTHING if shortcut is None else shortcut),
+            scale,
+            shift,
+            mean,
+            np.float32(0.5 / num_steps),
+            tuple(current.shape),
+            _unrolled(window),
+            flat(grad),
+            flat(NOTHING if grad_shortcut is None else grad_shortcut),
+            sums.reshape(-1),
+        )
+        run_chunks(kernel, batch * (height // window), work=current.numel())
+        total, product = sums.sum(axis=2).sum(axis=1, dtype=np.float64)
+        inverse = inverse_deviation(var, eps)
+        _through_statistics(grad, current, total, product, mean, inverse, scale)
+        of_weight, of_bias = (
+            torch.from_numpy(gradient.astype(np.float32)) for gradient in (product * inverse, total)
+        )
+        return grad, grad_shortcut, of_weight, of_bias, None, None, None
 
 
 class Projected(torch.autograd.Function):

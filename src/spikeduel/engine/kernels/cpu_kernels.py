@@ -433,6 +433,97 @@ def normalise_gradient(grad, current, coefficients, shape, start, stop):
             put(((read(grad, at, left) - a) - above * slope) * scale, grad, at, left)
 
 
+@register_jitable(**UNCOUNTED)
+def _total(current, shortcut, at, left, scale, shift):
+    """Return a vector of normalised currents, with those of the shortcut, if there is one."""
+    total = read(current, at, left) * scale + shift
+    return total + read(shortcut, at, left) if len(shortcut) else total
+
+
+@njit(**UNCOUNTED)
+def rate_forward(current, shortcut, scale, shift, edges, shape, windows, rate, start, stop):
+    """Scale and shift the current, add the shortcut's, take the highest of each window, and round
+    it to a share of steps with a spike.
+
+    Fill strips of `rate` `[B, H / window, W / window, C]` as `normalised_forward`; `shortcut` is as
+    `current`, or `[0]`, and `edges` are `reference.rate_edges`.
+    """
+    _, height, width, channels = shape
+    window = len(windows)
+    rows, columns = height // window, width // window
+    _0, _1 = filled(np.float32(0)), filled(np.float32(1))
+    num_steps = filled(np.float32(len(edges)))
+    for strip in range(start, stop):
+        image, row = divmod(strip, rows)
+        for column in range(columns):
+            corner = ((image * height + row * window) * width + column * window) * channels
+            for channel in range(0, channels, LANES):
+                left = channels - channel
+                a, b = read(scale, channel, left), read(shift, channel, left)
+                highest = _total(current, shortcut, corner + channel, left, a, b)
+                for cell in range(1, window * window):
+                    at = corner + _offset(cell, window, width, channels) + channel
+                    now = _total(current, shortcut, at, left, a, b)
+                    highest = where(now > highest, now, highest)
+                spikes = _0
+                for t in range(len(edges)):
+                    spikes = spikes + where(highest > filled(edges[t]), _1, _0)
+                put(spikes / num_steps, rate, (strip * columns + column) * channels + channel, left)
+
+
+@njit(**UNCOUNTED)
+def rate_backward(
+    grad_rate,
+    current,
+    shortcut,
+    scale,
+    shift,
+    mean,
+    beyond,
+    shape,
+    windows,
+    grad,
+    grad_shortcut,
+    totals,
+    start,
+    stop,
+):
+    """Fill strips of `grad`, of the normalised current, and of `totals` `[2, B, H, C]`, as
+    `normalised_backward`, and of `grad_shortcut`: the highest of a window gets the gradient, if it
+    is at most `beyond` 0 to 1.
+    """
+    batch, height, width, channels = shape
+    window = len(windows)
+    rows, columns = height // window, width // window
+    _0, least, most = filled(np.float32(0)), filled(-beyond), filled(np.float32(1) + beyond)
+    for strip in range(start, stop):
+        image, row = divmod(strip, rows)
+        for column in range(columns):
+            corner = ((image * height + row * window) * width + column * window) * channels
+            for channel in range(0, channels, LANES):
+                left = channels - channel
+                a, b = read(scale, channel, left), read(shift, channel, left)
+                highest, winner = _total(current, shortcut, corner + channel, left, a, b), _0
+                for cell in range(1, window * window):
+                    at = corner + _offset(cell, window, width, channels) + channel
+                    now = _total(current, shortcut, at, left, a, b)
+                    winner = where(now > highest, filled(np.float32(cell)), winner)
+                    highest = where(now > highest, now, highest)
+                incoming = read(grad_rate, (strip * columns + column) * channels + channel, left)
+                incoming = where(least > highest, _0, where(highest > most, _0, incoming))
+                middle = read(mean, channel, left)
+                for cell in range(window * window):
+                    at = corner + _offset(cell, window, width, channels) + channel
+                    here = where(winner == filled(np.float32(cell)), incoming, _0)
+                    put(here, grad, at, left)
+                    if len(grad_shortcut):
+                        put(here, grad_shortcut, at, left)
+                    line = (image * height + row * window + cell // window) * channels + channel
+                    add_to(totals, line, here, left)
+                    product = here * (read(current, at, left) - middle)
+                    add_to(totals, line + batch * height * channels, product, left)
+
+
 OUTPUTS = 5
 """Outputs are padded to a multiple of this with zero weights."""
 _NEURONS = 256  # their spikes of a few dozen steps stay in the nearest cache

@@ -6,17 +6,24 @@ A spiking network has `kind = "snn"` and takes `[T, B, C, H, W]` or a `ConstantI
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from spikeduel.engine import ConstantInput, as_sequence
+from spikeduel.engine import ConstantInput, as_sequence, over_time
+from spikeduel.engine.kernels import is_traced
 from spikeduel.engine.networks import plain
-from spikeduel.engine.networks.chains import SpikingChain, WithoutTime, relu_of_max_pool_of_conv
+from spikeduel.engine.networks.chains import (
+    SpikingChain,
+    WithoutTime,
+    is_seen,
+    relu_of_max_pool_of_conv,
+)
 from spikeduel.engine.networks.plain import ChannelsLastFlatten
-from spikeduel.engine.neurons import Neuron
+from spikeduel.engine.neurons import IntegerIF, Neuron
 from spikeduel.engine.readouts import LogitReadout, SpikeCountReadout
 from spikeduel.system.errors import InputError
 from spikeduel.system.registry import NetworkKind
@@ -238,6 +245,28 @@ class VGGLIF(SpikingChain):
         return [*(layer for pair in pairs for layer in pair), self.linear]
 
 
+class VGGInteger(VGGLIF):
+    """`VGGLIF` with `IntegerIF` neurons, whose spikes are pooled."""
+
+    readout = LogitReadout()
+
+    def __init__(
+        self, image_shape: Shape, num_classes: int, width: int = 24, dropout: float | None = None
+    ) -> None:
+        super().__init__(image_shape, num_classes, IntegerIF, width, dropout)
+
+    def layers(self) -> list[nn.Module]:
+        layers: list[nn.Module] = []
+        for block, neuron in zip(self.blocks, self.neurons, strict=True):
+            convolution, *pool, norm = block.children()
+            layers += [nn.Sequential(convolution, norm), neuron, *pool]
+        return [*layers, self.linear]
+
+    def forward(self, x: Any) -> Any:
+        """Return the mean of the time steps' logits, `[B, K]`."""
+        return super().forward(x).float().mean(0)
+
+
 class VGGReLU(WithoutTime, VGGLIF):
     """`VGGLIF` with ReLU, without time."""
 
@@ -301,6 +330,25 @@ class VGGGRU(VGGSum):
         return self.linear(states[-1])
 
 
+Layer = tuple[nn.Conv2d, bool]
+"""A convolution, with True where pooling follows."""
+
+
+def residual_stages(image_shape: Shape, width: int) -> tuple[list[Layer], Iterator[Layer]]:
+    """Return the first layers of a residual network, and the first layer of each stage."""
+    first, edges = first_layers(image_shape, width, MAX_FIRST_MAP_OF_RESNET)
+    return first, _stages(edges, width)
+
+
+def _stages(edges: list[int], width: int) -> Iterator[Layer]:
+    stage, widest = 0, RESNET_GROWTH * width
+    while stage < RESNET_STAGES or min(edges) // 2 >= LAST_MAP:
+        halved, after = min(edges) // 2 >= MIN_MAP, min(2 * width, widest)
+        yield nn.Conv2d(width, after, 3, padding=1, bias=False), halved
+        width, stage = after, stage + 1
+        edges = [edge // 2 for edge in edges] if halved else edges
+
+
 class ResNetSiLU(nn.Module):
     """The strong CNN without a twin: {conv 3×3, batch norm, SiLU}, max-pooled until maps are small;
     stages of {conv, max-pooling, batch norm, SiLU, residual block}, the mean over all places, a
@@ -316,15 +364,11 @@ class ResNetSiLU(nn.Module):
         self, image_shape: Shape, num_classes: int, width: int = 24, dropout: float | None = None
     ) -> None:
         super().__init__()
-        first, edges = first_layers(image_shape, width, MAX_FIRST_MAP_OF_RESNET)
+        first, stages = residual_stages(image_shape, width)
         layers = [layer for convolution, halved in first for layer in _normed(convolution, halved)]
-        stage, widest = 0, RESNET_GROWTH * width
-        while stage < RESNET_STAGES or min(edges) // 2 >= LAST_MAP:
-            halved, after = min(edges) // 2 >= MIN_MAP, min(2 * width, widest)
-            layers += _normed(nn.Conv2d(width, after, 3, padding=1, bias=False), halved)
-            layers.append(_Block(after))
-            width, stage = after, stage + 1
-            edges = [edge // 2 for edge in edges] if halved else edges
+        for convolution, halved in stages:
+            width = convolution.out_channels
+            layers += [*_normed(convolution, halved), _Block(width)]
         self.features = nn.Sequential(*layers)
         self.linear = nn.Sequential(nn.Dropout(dropout or 0.0), nn.Linear(width, num_classes))
 
@@ -332,14 +376,79 @@ class ResNetSiLU(nn.Module):
         return self.linear(self.features(x).mean((2, 3)))
 
 
+class ResNetInteger(nn.Module):
+    """`ResNetSiLU` with `IntegerIF` neurons, whose spikes are pooled; a block adds the spikes that
+    it takes to the current of its last neurons.
+    """
+
+    kind: NetworkKind = "snn"
+    readout = LogitReadout()
+
+    def __init__(
+        self, image_shape: Shape, num_classes: int, width: int = 24, dropout: float | None = None
+    ) -> None:
+        super().__init__()
+        first, stages = residual_stages(image_shape, width)
+        layers: list[nn.Module] = [_IntegerLayer(*layer) for layer in first]
+        for convolution, halved in stages:
+            width = convolution.out_channels
+            layers += [_IntegerLayer(convolution, halved), _IntegerBlock(width)]
+        self.features = nn.Sequential(*layers)
+        self.linear = nn.Sequential(nn.Dropout(dropout or 0.0), nn.Linear(width, num_classes))
+
+    def forward(self, x: Any) -> Tensor:
+        """Return the mean of the time steps' logits, `[B, K]`, for `[T, B, C, H, W]` or a
+        `ConstantInput`.
+        """
+        spikes = as_sequence(self.features(x))
+        wide = torch.promote_types(spikes.dtype, torch.float32)
+        return self.linear(spikes.mean((0, 3, 4), dtype=wide))
+
+
+class _IntegerBlock(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first, self.second = (_IntegerLayer(*layer) for layer in _in_block(width))
+
+    def forward(self, x: Any) -> Any:
+        return self.second(self.first(x), shortcut=x)
+
+
+class _IntegerLayer(nn.Module):
+    joins_layers = False
+
+    def __init__(self, convolution: nn.Conv2d, halved: bool) -> None:
+        super().__init__()
+        self.convolution, self.norm = convolution, nn.BatchNorm2d(convolution.out_channels)
+        self.neurons, self.pool = IntegerIF(), nn.MaxPool2d(2) if halved else None
+
+    def forward(self, x: Any, shortcut: Any = None) -> Any:
+        """Return spikes over time for spikes, perhaps with a `shortcut` to the neurons."""
+        current = over_time(self.convolution, x)
+        if self.joins_layers and not (is_traced() or is_seen(self.norm, self.neurons)):
+            window = 1 if self.pool is None else 2
+            spk: Any = self.neurons.normalised(current, self.norm, window, shortcut)
+            if spk is not None:
+                return spk
+        current = over_time(self.norm, current)
+        if shortcut is not None:
+            current = plain.applied(plain.Add(), [current, shortcut])
+        spk, _ = self.neurons(current, with_mem=False)
+        return spk if self.pool is None else over_time(self.pool, spk)
+
+
 class _Block(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
-        first, second = (nn.Conv2d(width, width, 3, padding=1, bias=False) for _ in range(2))
-        self.inner = nn.Sequential(*_normed(first, False), *_normed(second, False)[:-1])
+        first, second = _in_block(width)
+        self.inner = nn.Sequential(*_normed(*first), *_normed(*second)[:-1])
 
     def forward(self, x: Tensor) -> Tensor:
         return F.silu(x + self.inner(x))
+
+
+def _in_block(width: int) -> list[Layer]:
+    return [(nn.Conv2d(width, width, 3, padding=1, bias=False), False) for _ in range(2)]
 
 
 def _normed(convolution: nn.Conv2d, halved: bool) -> list[nn.Module]:
@@ -372,7 +481,9 @@ class Sequential(SpikingChain):
 
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "vgg-lif": VGGLIF,
+    "vgg-integer": VGGInteger,
     "vgg-relu": VGGReLU,
+    "resnet-integer": ResNetInteger,
     "resnet-silu": ResNetSiLU,
     "vgg-sum": VGGSum,
     "vgg-gru": VGGGRU,

@@ -15,11 +15,11 @@ from torch.nn.modules.module import _has_any_global_hook
 
 from spikeduel.engine import ConstantInput, as_sequence, kernels, over_time
 from spikeduel.engine.kernels import LANES, is_traced, is_watched
-from spikeduel.engine.neurons import IF, LIF, Neuron, is_carried
+from spikeduel.engine.neurons import IF, LIF, IntegerIF, Neuron, is_carried
 from spikeduel.engine.readouts import LogitReadout, MeanReadout, Readout
 from spikeduel.system.registry import NetworkKind
 
-Joined = Callable[[Tensor | ConstantInput], Tensor]
+Joined = Callable[[Tensor | ConstantInput], Tensor | ConstantInput]
 BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d | nn.SyncBatchNorm
 
 
@@ -136,8 +136,8 @@ def _joined(
         third is None
         or not (type(norm) is nn.BatchNorm2d and norm.training)
         or is_seen(norm)
-        or not isinstance(second, LIF)
-        or type(second).over_time is not LIF.over_time
+        or not isinstance(second, Neuron)
+        or type(second).over_time not in (LIF.over_time, IntegerIF.over_time)
         or type(second).forward is not Neuron.forward
     ):
         return first, 1
@@ -149,16 +149,16 @@ def _joined(
 def _normalised(
     before: list[nn.Module],
     norm: nn.BatchNorm2d,
-    neuron: LIF,
+    neuron: Neuron,
     pool: nn.MaxPool2d | None,
     x: Tensor | ConstantInput,
-) -> Tensor:
+) -> Tensor | ConstantInput:
     """Run the layers `before`, then batch norm, neurons and pooling, by one kernel if possible."""
     for layer in before:
         x = over_time(layer, x)
-    settings = norm, neuron.beta, neuron.dynamics, 1 if pool is None else 2
-    if kernels.is_normalised(x, *settings):
-        return kernels.normalised_scan(x, *settings)
+    together = neuron.normalised(x, norm, 1 if pool is None else 2)
+    if together is not None:
+        return together
     spk, _ = neuron(over_time(norm, x), with_mem=False)
     return spk if pool is None else over_time(pool, spk)
 

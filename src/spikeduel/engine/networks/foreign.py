@@ -153,6 +153,7 @@ def _norse(leaks: int, states: int, multi_step: bool = False, spikes: bool = Tru
 
 NEURON_TYPES: dict[tuple[str, str], NeuronType] = {
     ("spikeduel", "LIF"): NeuronType(_ours),
+    ("spikeduel", "IntegerIF"): NeuronType(lambda module: NeuronCost(0, multi_step=True)),
     # A place of the pooled map keeps its neurons' counts: four for a stride of 2.
     ("spikeduel", "PooledCounts"): NeuronType(
         lambda module: NeuronCost(

@@ -24,7 +24,7 @@ from spikeduel.engine.networks import shipped
 from spikeduel.engine.networks.building import build, num_parameters, outlined
 from spikeduel.engine.networks.cards import ModelCard
 from spikeduel.engine.networks.foreign import ExternalNetwork, kind_of
-from spikeduel.engine.neurons import LIF, Neuron, ReLU, State, carried_state
+from spikeduel.engine.neurons import LIF, IntegerIF, Neuron, ReLU, State, carried_state
 from spikeduel.engine.random_keys import RandomKeys
 from spikeduel.engine.readouts import LogitReadout, Readout, SpikingReadout
 from spikeduel.inputs.preprocessing import Binning, Events, Preprocessing
@@ -406,9 +406,22 @@ class WithoutSpikes(Model):
                 setattr(parent, name, neuron)
 
 
+def computed_once(model: Model) -> Model:
+    """Let `IntegerIF` neurons of a model on constant inputs send numbers in one step in place of
+    spikes; return a model with the same predictions, which is a CNN with T + 1 levels of
+    activations. Other models are returned as they are.
+    """
+    layers = [layer for layer in model.module.modules() if isinstance(layer, IntegerIF)]
+    if not layers or model.card.encoding != "direct":
+        return model
+    for layer in layers:
+        layer.levels = model.card.num_steps
+    return Model(model.module, replace(model.card, num_steps=1), model.precision, model.file)
+
+
 def neuron_places(module: nn.Module) -> list[tuple[nn.Module, str, Neuron]]:
     """Return the neurons that ReLU can replace, each with its parent module and its name there;
-    none of a network of another library.
+    none of a network of another library. `IntegerIF` learns without spikes as it is.
     """
     if isinstance(module, ExternalNetwork):
         return []
@@ -417,7 +430,7 @@ def neuron_places(module: nn.Module) -> list[tuple[nn.Module, str, Neuron]]:
         for parent in module.modules()
         for name, layer in parent.named_children()
         if isinstance(layer, Neuron)
-        and type(layer) is not ReLU
+        and type(layer) not in (ReLU, IntegerIF)
         and not (isinstance(layer, LIF) and layer.threshold == math.inf)
     ]
 

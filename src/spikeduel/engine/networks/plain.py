@@ -282,14 +282,14 @@ def run(
         if isinstance(layer, Neuron):
             values_of[index], mem = layer(taken[0], with_mem=index == last)
         else:
-            values_of[index], mem = _applied(layer, taken), None
+            values_of[index], mem = applied(layer, taken), None
         for source in {*sources, index} - {last}:
             if last_use.get(source, index) <= index:
                 del values_of[source]
     return values_of[last], mem
 
 
-def _applied(layer: nn.Module, inputs: Sequence[Tensor | ConstantInput]) -> Tensor | ConstantInput:
+def applied(layer: nn.Module, inputs: Sequence[Tensor | ConstantInput]) -> Tensor | ConstantInput:
     """Apply a layer without state to inputs over time; of constant inputs, to one step."""
     if len(inputs) == 1:
         return over_time(layer, inputs[0])

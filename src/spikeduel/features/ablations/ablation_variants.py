@@ -22,7 +22,13 @@ from spikeduel.results.trials import Classification
 from spikeduel.system.errors import InputError
 from spikeduel.training.contenders import Trial
 from spikeduel.training.trial import load_of
-from spikeduel.training.twins import QUANTISED, QUANTISED_TWIN, RELU_TWIN, spiking_layers
+from spikeduel.training.twins import (
+    QUANTISED,
+    QUANTISED_TWIN,
+    RELU_TWIN,
+    quantised_twin,
+    spiking_layers,
+)
 from spikeduel.training.variants import Predicted, Variant, VariantContext
 
 
@@ -33,7 +39,7 @@ def variants(trial: Trial, prepared: Prepared) -> dict[str, Variant]:
     if not (is_asked and (is_recorded or trial.card.num_steps)):
         return {}
     return {
-        name: ablation
+        name: quantised_twin(trial.card) if name == QUANTISED else ablation
         for name, ablation in ABLATIONS.items()
         if ablation.of_recordings == is_recorded
     }

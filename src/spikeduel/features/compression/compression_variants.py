@@ -44,7 +44,7 @@ from spikeduel.system.errors import InputError
 from spikeduel.system.typed import Frozen
 from spikeduel.training.contenders import Trial, outline
 from spikeduel.training.trial import load_of
-from spikeduel.training.twins import QUANTISED, QUANTISED_TWIN
+from spikeduel.training.twins import QUANTISED, quantised_twin
 from spikeduel.training.variants import TRIAL, Predicted, Variant, VariantContext
 
 LOW_SPIKE_PENALTY, HIGH_SPIKE_PENALTY = 1.0, 4.0
@@ -66,7 +66,7 @@ def variants(trial: Trial, prepared: Prepared) -> dict[str, Variant]:
         return {}
     is_spiking = trial.card.kind == "snn"
     has_twin = is_spiking and not isinstance(prepared.images, Recordings)
-    return ({QUANTISED: QUANTISED_TWIN} if has_twin else {}) | variants_of(is_spiking)
+    return ({QUANTISED: quantised_twin(trial.card)} if has_twin else {}) | variants_of(is_spiking)
 
 
 def variants_of(is_spiking: bool) -> dict[str, Variant]:
