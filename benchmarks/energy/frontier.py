@@ -259,6 +259,7 @@ def cost_as_measured(
             one,
             np.array([one.accuracy]),
             {accounting: np.array([[getattr(one.amounts[accounting], end)]])},
+            np.array([one.accuracy]),
         )
         for one in found.variants
         if one.contender == contender and one.name in members
@@ -275,17 +276,21 @@ def equal_grids(entry: dict[str, Any]) -> Iterator[str]:
     others = [one for one in entry["found"].variants if one.contender == pair.other]
     limited_family = [one for one in others if one.name in OF_BOTH]
     for at, ratios in (highest(pair)[group] for group in WITH_EQUAL_GRIDS):
-        limited, begins_above = [], False
+        costs: tuple[list[float], list[float]] = [], []
+        begins_above = False
         for ratio in ratios:
             name = ratio.accounting
             for end in ("low", "high"):
                 place = (at.accuracy, name, ratio.group == "size", end)
                 ours = cost_as_measured(entry["found"], pair.spiking, *place)
-                limited.append(ours / cost_as_measured(entry["found"], pair.other, *place, OF_BOTH))
+                for found, members in zip(costs, (VARIANTS, OF_BOTH), strict=True):
+                    theirs = cost_as_measured(entry["found"], pair.other, *place, members)
+                    found.append(ours / theirs)
             cheapest = min(limited_family, key=lambda one: one.amounts[name].low)
             begins_above |= cheapest.accuracy > at.accuracy
         star = " *" if begins_above else ""
-        yield f"{times(whole(ratios))} → {times(Range(low=min(limited), high=max(limited)))}{star}"
+        cell = [times(Range(low=min(found), high=max(found))) for found in costs]
+        yield f"{' → '.join(cell)}{star}"
 
 
 def write() -> None:

@@ -1,9 +1,11 @@
 """Variants of made networks, whose curves are computed by hand."""
 
+from dataclasses import dataclass
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import scipy.stats
 from msgspec.structs import replace
 
 from factories import dataset, predictions_file, scored, trial, variant_result
@@ -25,14 +27,14 @@ from spikeduel.features.compression.frontier_analysis import (
 from spikeduel.features.compression.frontier_results import CompressedVariant, CostKind
 from spikeduel.results.cost_results import Range
 from spikeduel.results.findings import finding, with_id
-from spikeduel.results.pareto import front
+from spikeduel.results.pareto import mixed_front
 from spikeduel.results.trials import CascadeExit
 from spikeduel.statistics import accuracy
 
 OPERATIONS = {"operations": CostKind(label="operations", group="operations")}
 
 
-def network(accuracy, cost, val_accuracy=None, deviation=0.0, number=0, **costs):
+def network(accuracy, cost, deviation=0.0, number=0, **costs):
     """A network that one accounting prices, or more; its draws lie `deviation` around its accuracy."""
     drawn = accuracy + deviation * np.random.default_rng(number).standard_normal(DRAWS)
     entry = CompressedVariant(
@@ -40,7 +42,7 @@ def network(accuracy, cost, val_accuracy=None, deviation=0.0, number=0, **costs)
         name=str(cost),
         title=str(cost),
         spiking=False,
-        val_accuracy=accuracy if val_accuracy is None else val_accuracy,
+        val_accuracy=accuracy,
         accuracy=accuracy,
         ci95=Range(low=0.0, high=1.0),
         rate=None,
@@ -52,7 +54,8 @@ def network(accuracy, cost, val_accuracy=None, deviation=0.0, number=0, **costs)
         name: np.full((1, 1 + DRAWS), float(value))
         for name, value in {"operations": cost, **costs}.items()
     }
-    return Network(entry, np.append(accuracy, drawn), with_energy)
+    accuracies = np.append(accuracy, drawn)
+    return Network(entry, accuracies, with_energy, accuracies)
 
 
 def measured(level, *networks):
@@ -80,26 +83,31 @@ def test_bytes_are_those_of_one_stored_network():
     assert mixed[-1].ratios[0].ratio.low == pytest.approx((7 + 18 * share) / (4 + 9 * share))
 
 
-def test_a_network_that_a_cheaper_one_beats_on_validation_images_is_not_taken():
-    """Whatever its accuracy on test images."""
-    networks = network(0.8, 10), network(0.95, 100, val_accuracy=0.79), network(0.9, 1000)
+def test_one_more_network_never_makes_an_accuracy_more_expensive():
+    random = np.random.default_rng(0)
+    networks = [network(0.8 + 0.2 * random.random(), 10 ** random.random()) for _ in range(12)]
+    levels = np.linspace(0.8, 1, 21)
+    costs = np.array([[measured(level, *networks[:n]) for level in levels] for n in range(2, 13)])
+    assert (costs[1:] <= costs[:-1]).all()
+    assert (costs[:, 1:] >= costs[:, :-1]).all()
+    assert 1 < len(np.unique(costs[:, 8])) < len(costs)
+    # The accuracies 0.9, 0.95 and 0.97 for 1, 10 and 100: a worse one for 90 changes nothing.
+    few = network(0.9, 1), network(0.95, 10), network(0.97, 100)
+    assert measured(0.96, *few, network(0.951, 90)) == measured(0.96, *few) == pytest.approx(55)
+
+
+def test_a_mixture_that_skips_a_network_may_cost_less():
+    networks = network(0.8, 10), network(0.81, 900), network(0.9, 1000)
     assert measured(0.85, *networks) == pytest.approx(505)
-    assert measured(0.93, *networks) == np.inf
+    assert mixed_front([10, 900, 1000, 20], [0.8, 0.81, 0.9, 0.7]) == [0, 2]
+    assert mixed_front([10, 900, 1000], [0.8, 0.899, 0.9]) == [0, 1, 2]
 
 
-def test_another_front_reaches_the_curves(monkeypatch):
-    def of_all(costs, accuracies):
-        return sorted(range(len(costs)), key=costs.__getitem__)
-
-    monkeypatch.setattr(front, "__code__", of_all.__code__)
-    with pytest.raises(AssertionError):
-        test_a_network_that_a_cheaper_one_beats_on_validation_images_is_not_taken()
-
-
-def test_a_dearer_network_is_not_taken_where_it_is_worse_on_test_images():
-    networks = network(0.8, 10), network(0.7, 100, val_accuracy=0.85), network(0.9, 1000)
-    assert measured(0.8, *networks) == pytest.approx(10)
-    assert 10 < measured(0.85, *networks) <= 1000
+def test_each_draw_has_its_own_least_cost():
+    networks = network(0.8, 10), network(0.9, 100), network(0.91, 1000)
+    networks[1].accuracies[1:3] = 0.85, 0.91
+    costs = costs_at(0.9, networks, "operations")[0]
+    assert costs[:3] == pytest.approx([100, 100 + 900 * 5 / 6, 10 + 90 * 10 / 11])
 
 
 @pytest.mark.parametrize(
@@ -158,19 +166,6 @@ def test_the_highest_accuracy_is_one_that_97_of_100_draws_reach(start, accuracy)
     assert found[0].accuracy == pytest.approx(accuracy, abs=1e-4)
 
 
-def test_an_accounting_with_ranges_reaches_what_it_reaches_at_both_ends():
-    """Each end has a network of its own on the curve, and one of them fails in 4 of 100 draws."""
-    cheapest, one, other = network(0.8, 0.1), network(0.9, 1), network(0.9, 2)
-    for variant, costs in ((cheapest, (0.1, 0.1)), (one, (1.0, 3.0)), (other, (2.0, 2.0))):
-        variant.costs["operations"] = np.repeat(np.array([costs]).T, 1 + DRAWS, 1)
-    one.accuracies[1 : 1 + DRAWS // 50] = 0.85
-    other.accuracies[-DRAWS // 50 :] = 0.85
-    theirs = [network(0.8, 1), network(0.95, 5)]
-    assert at_equal_accuracy([cheapest, one, other], theirs, OPERATIONS)[0].accuracy == 0.85
-    one.accuracies[:] = 0.9
-    assert at_equal_accuracy([cheapest, one, other], theirs, OPERATIONS)[0].accuracy == 0.9
-
-
 @pytest.mark.parametrize(("share", "ends"), [(0.75, (0.1, 0.1)), (0.25, (None, None))])
 def test_draws_that_neither_reaches_say_nothing(share, ends):
     """Both reach the accuracy in the same `share` of the draws: few have no interval."""
@@ -219,25 +214,20 @@ def test_each_group_of_accountings_has_its_own_start():
 
 def test_without_a_common_accuracy_each_group_of_accountings_has_its_own():
     both = {**OPERATIONS, "bytes": CostKind(label="bytes", group="size")}
-    # A tie on validation images ends the one curve of operations before the other begins.
-    ours = [network(0.96, 3, val_accuracy=1.0, bytes=9), network(1.0, 4, bytes=8)]
-    theirs = [network(1.0, 2, bytes=1)]
+    ours = [network(0.96, 3, bytes=9)]
+    theirs = [network(0.9, 9, bytes=1), network(1.0, 2, bytes=8)]
     (found,) = at_equal_accuracy(ours, theirs, both)
-    assert (found.accuracy, [one.accounting for one in found.ratios]) == (1.0, ["bytes"])
-    assert found.ratios[0].ratio.low == 8
+    assert (found.accuracy, [one.accounting for one in found.ratios]) == (0.96, ["bytes"])
+    assert found.ratios[0].ratio.low == pytest.approx(9 / 8)
 
 
 def test_a_group_of_accountings_that_begins_above_follows_at_its_own_highest():
     both = {**OPERATIONS, "time": CostKind(label="time", group="measured")}
-    ours = [
-        network(0.8, 2, time=9),
-        network(0.94, 4, val_accuracy=0.96, time=8),
-        network(0.97, 8, val_accuracy=0.96, time=4),
-    ]
+    ours = [network(0.8, 2, time=9), network(0.97, 8, time=4, deviation=0.01)]
     theirs = [network(0.8, 2, time=1), network(0.98, 4, time=2)]
     found = at_equal_accuracy(ours, theirs, both)
     named = [(at.accuracy, [one.accounting for one in at.ratios]) for at in found]
-    assert named[0] == (0.94, ["operations"])
+    assert named[0] == (0.95, ["operations"])
     assert named[-1] == (0.97, ["time"])
     assert [one for _, one in named].count(["time"]) == 1
 
@@ -251,23 +241,53 @@ def test_seeds_that_cost_differently_widen_the_interval():
         one.costs["operations"][:, 1:] *= np.linspace(0.5, 1.5, DRAWS)
     (ratio,) = at_equal_accuracy(ours, theirs, OPERATIONS)[0].ratios
     assert ratio.ratio.low == 1
-    assert (ratio.low, ratio.high) == (pytest.approx(0.525, 0.01), pytest.approx(1.475, 0.01))
+    ends = np.array([0.525, 1.475]) ** (scipy.stats.t.ppf(0.975, 3) / 1.96)
+    assert (ratio.low, ratio.high) == pytest.approx(tuple(ends), 0.01)
 
 
-@pytest.mark.parametrize(("num_seeds", "student"), [(4, 3.182), (6, 2.571), (10, 2.262)])
-def test_drawn_means_have_the_interval_of_student(num_seeds, student):
+@pytest.mark.parametrize("num_seeds", [4, 10])
+def test_drawn_means_have_the_variance_of_means(num_seeds):
     predictions = SimpleNamespace(truth=np.arange(20), groups=None, classes=None)
     drawn = Draws(predictions, range(num_seeds))
     costs = np.random.default_rng(1).normal(loc=100, size=(1, num_seeds))
     means = drawn.costs(costs)[0]
     assert means[0] == pytest.approx(costs.mean())
-    expected = student / 1.96 * costs.std(ddof=1) / np.sqrt(num_seeds)
+    expected = costs.std(ddof=1) / np.sqrt(num_seeds)
     assert (drawn.seeds[1:] @ costs[0]).std() == pytest.approx(expected, rel=0.1)
     assert means.min() >= costs.min()
     assert drawn.seeds.sum(1) == pytest.approx(1)
     assert drawn.images.sum(1) == pytest.approx(20)
     # Of few seeds, nothing is said but of these trainings.
     assert Draws(predictions, range(3)).seeds == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize(("of_images", "freedom"), [(0.0, 3), (1.0, np.inf), (0.6, 3 / 0.64**2)])
+def test_an_interval_is_as_wide_as_the_share_of_seeds_in_its_spread_asks(of_images, freedom):
+    """Of 4 seeds alone, it is that of Student's t for 3 degrees of freedom; of images alone, usual."""
+    normal = np.append(0.0, scipy.stats.norm.ppf(np.linspace(0.5, 999.5, 1000) / 1000))
+    networks = [[network(0.9, 10), network(0.95, 100)] for _ in range(2)]
+    for one in networks[0]:
+        one.costs["operations"] = one.costs["operations"] * np.exp(0.1 * normal)
+    by_images = [[replaced(one, of_images) for one in side] for side in networks]
+    (ratio,) = at_equal_accuracy(*by_images, OPERATIONS, num_seeds=4)[0].ratios
+    half = 0.1 * scipy.stats.t.ppf(0.975, freedom)
+    assert (np.log(ratio.low), np.log(ratio.high)) == pytest.approx((-half, half), rel=0.03)
+
+
+def replaced(one, share):
+    """The network, with this share of the spread of its costs if images alone are drawn."""
+    costs = {name: cost**share for name, cost in one.costs.items()}
+    costs = {name: cost / cost[:, :1] * one.costs[name][:, :1] for name, cost in costs.items()}
+    return Drawn(one.entry, one.accuracies, one.costs, one.accuracies, costs)
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn(Network):
+    of_images: dict
+
+    @property
+    def by_images(self):
+        return Network(self.entry, self.accuracies, self.of_images, self.accuracies)
 
 
 @pytest.mark.parametrize(("number", "least"), [(18, 0.8), (300, 0.99)])
@@ -277,13 +297,13 @@ def test_right_predictions_alone_are_not_always_right(number, least):
     predictions = SimpleNamespace(
         truth=np.arange(number), groups=None, classes=None, right=lambda *_: right
     )
-    accuracies = Draws(predictions, range(1)).accuracies("net", "8_bits")
+    accuracies, _ = Draws(predictions, range(1)).accuracies("net", "8_bits")
     assert accuracies[0] == 1
     assert accuracies[1:].max() < 1
     assert np.quantile(accuracies[1:], 0.025) == pytest.approx(least, abs=0.08)
     assert np.quantile(accuracies[1:], 0.025) > least
     right[0, 0] = False
-    assert Draws(predictions, range(1)).accuracies("net", "8_bits")[1:].max() == 1
+    assert Draws(predictions, range(1)).accuracies("net", "8_bits")[0][1:].max() == 1
 
 
 DEFINITIONS = [accounting.read("operations")]

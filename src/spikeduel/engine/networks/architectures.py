@@ -245,6 +245,14 @@ class VGGLIF(SpikingChain):
         return [*(layer for pair in pairs for layer in pair), self.linear]
 
 
+FIRST_SCALE = 0.6
+"""Scale of batch norm at the start: more than 1 is rounded to 1 by integer neurons."""
+
+
+def scaled_down(norm: nn.BatchNorm2d) -> None:
+    nn.init.constant_(norm.weight, FIRST_SCALE)
+
+
 class VGGInteger(VGGLIF):
     """`VGGLIF` with `IntegerIF` neurons, whose spikes are pooled."""
 
@@ -254,6 +262,9 @@ class VGGInteger(VGGLIF):
         self, image_shape: Shape, num_classes: int, width: int = 24, dropout: float | None = None
     ) -> None:
         super().__init__(image_shape, num_classes, IntegerIF, width, dropout)
+        for part in self.blocks.modules():
+            if isinstance(part, nn.BatchNorm2d):
+                scaled_down(part)
 
     def layers(self) -> list[nn.Module]:
         layers: list[nn.Module] = []
@@ -420,6 +431,7 @@ class _IntegerLayer(nn.Module):
     def __init__(self, convolution: nn.Conv2d, halved: bool) -> None:
         super().__init__()
         self.convolution, self.norm = convolution, nn.BatchNorm2d(convolution.out_channels)
+        scaled_down(self.norm)
         self.neurons, self.pool = IntegerIF(), nn.MaxPool2d(2) if halved else None
 
     def forward(self, x: Any, shortcut: Any = None) -> Any:

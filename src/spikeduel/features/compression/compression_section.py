@@ -25,7 +25,7 @@ from spikeduel.reporting import charts
 from spikeduel.reporting.charts import ACCURACY, Axis, Chart, Key, Look, Marks, Panel, Row
 from spikeduel.reporting.cost_figures import RANGE, SHOWN_BELOW_BEST, TEST_ACCURACY
 from spikeduel.reporting.sections import Page, Section
-from spikeduel.results.pareto import front
+from spikeduel.results.pareto import front, mixed_front
 from spikeduel.results.significance import Measure
 from spikeduel.sentences.cost_sentences import GROUP_TITLES
 from spikeduel.system.grouped import grouped
@@ -111,14 +111,12 @@ def _relative(
 
 
 def _curve(rows: Sequence[Row], look: Look, stored: bool) -> list[Marks]:
-    """Return the marks of a contender's variants: points, bars, and a line through those that no
-    cheaper one beats on validation images; of `stored` networks a staircase.
+    """Return the marks of a contender's variants: points, bars, and a line through those that
+    neither a cheaper one nor a mixture of two beats; of `stored` networks a staircase.
     """
-    places = [(float(row[_COST] or 0), float(row[_VALIDATION] or 0)) for row in rows]
-    best = [rows[index] for index in front(*zip(*places, strict=True))]
-    costs = [float(row[_COST] or 0) for row in best]
-    # A dearer network is not taken where it is worse on test images.
-    reached = np.maximum.accumulate([float(row[ACCURACY] or 0) for row in best])
+    places = [(float(row[_COST] or 0), float(row[ACCURACY] or 0)) for row in rows]
+    best = (front if stored else mixed_front)(*zip(*places, strict=True))
+    costs, reached = zip(*(places[index] for index in best), strict=True)
     if stored:
         ends = np.repeat([costs, reached], 2, axis=1)
         mixed = [ends[0, 1:].tolist(), ends[1, :-1].tolist()]

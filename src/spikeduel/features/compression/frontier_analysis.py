@@ -1,18 +1,19 @@
 """Compare the cheaper variants of contenders at equal accuracy, along their curves.
 
-A contender's curve consists of the variants that no cheaper one beats on validation images. Between
-two of them, images are shared out: cost and accuracy are those of the shares. Bytes of weights are
-those of one stored network: the smallest on the curve that reaches the accuracy. Accuracies are of
-test images. Seeds, and images or groups of them, are drawn again (Efron and Tibshirani 1993, "An
-Introduction to the Bootstrap"), the same for all variants: for the uncertainty of accuracies, and
-by seeds that of costs.
+The cost of an accuracy is the least of the variants that reach it and of mixtures of two: images
+can be shared among two networks, and cost and accuracy are those of the shares. So one more variant
+never makes a contender more expensive. Bytes of weights are those of one stored network, the
+smallest that reaches the accuracy. Accuracies are of test images. Seeds, and images or groups of
+them, are drawn again (Efron and Tibshirani 1993, "An Introduction to the Bootstrap"), the same for
+all variants: for the uncertainty of accuracies, and by seeds that of costs. Each draw has its own
+least costs.
 """
 
 import math
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from msgspec import structs
@@ -69,9 +70,8 @@ class Draws:
     """Seeds and images, or groups of them, drawn again.
 
     `seeds` `[1 + DRAWS, S]`: shares; in the first row all seeds count alike. `images` `[DRAWS, N]`:
-    how often each is drawn. Shares of seeds are spread so that 95 % of a mean's draws span its
-    interval by Student's t; fewer than `MIN_SEEDS` are not drawn: what they show holds for these
-    trainings alone.
+    how often each is drawn. Shares of seeds are spread to give the mean its variance, and fewer
+    than `MIN_SEEDS` are not drawn: what they show holds for these trainings alone.
     """
 
     def __init__(self, all_predictions: Predictions, seeds: Sequence[int]) -> None:
@@ -88,21 +88,25 @@ class Draws:
         )
         self.in_class = np.eye(classes.max() + 1, dtype=np.float32)[classes]
         if number >= MIN_SEEDS:
-            quantiles = student(0.025, np.array([number - 1, math.inf]))
-            wider = math.sqrt(number / (number - 1)) * float(quantiles[0] / quantiles[1])
+            wider = math.sqrt(number / (number - 1))
         self.seeds = (1 + wider * np.vstack([np.zeros(number), times - 1])) / number
         # Draws of right predictions alone would all be right: Jeffreys's interval stands for them.
         self.of_all_right = generator.beta(num_groups + 0.5, 0.5, DRAWS)
 
-    def accuracies(self, contender: str, variant: str) -> np.ndarray:
-        """Return the accuracies of a variant `[1 + DRAWS]`, as measured and by draw."""
+    def accuracies(self, contender: str, variant: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return the accuracies of a variant `[1 + DRAWS]`, as measured and by draw, and those of
+        the same images with all seeds.
+        """
         right = self.predictions.right(self.names, contender, variant)
         classes = self.predictions.classes
         measured = mean_accuracy(right, classes)
         counts = np.stack([self.images @ (row[:, None] * self.in_class) for row in right], 1)
         images = (self.images @ self.in_class)[:, None]
-        drawn = accuracy(images, counts, balanced=classes is not None) * self.seeds[1:]
-        return np.append(measured, self.of_all_right if right.all() else drawn.sum(1).clip(0, 1))
+        by_seed = accuracy(images, counts, balanced=classes is not None)
+        drawn = (by_seed * self.seeds[1:]).sum(1).clip(0, 1), by_seed.mean(1)
+        if right.all():
+            drawn = self.of_all_right, self.of_all_right
+        return np.append(measured, drawn[0]), np.append(measured, drawn[1])
 
     def costs(self, by_seed: np.ndarray) -> np.ndarray:
         """Return costs `[corners, 1 + DRAWS]` from `[corners, S]`. Drawn wider, a mean can lie
@@ -113,11 +117,20 @@ class Draws:
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """A variant: entry, accuracies `[1 + DRAWS]` as measured and by draw, and costs."""
+    """A variant: entry, accuracies `[1 + DRAWS]` as measured and by draw, costs, and the accuracies
+    of the same images with all seeds.
+    """
 
     entry: CompressedVariant
     accuracies: np.ndarray
     costs: Costs
+    with_all_seeds: np.ndarray
+
+    @property
+    def by_images(self) -> "Network":
+        """The variant if images alone were drawn."""
+        costs = {name: cost[:, :1].repeat(cost.shape[1], 1) for name, cost in self.costs.items()}
+        return replace(self, accuracies=self.with_all_seeds, costs=costs)
 
 
 def conclude(results: Results, predictions: PredictionsFile) -> Conclusion | None:
@@ -175,7 +188,7 @@ def frontier(
             FrontierPair(
                 spiking=name,
                 other=other,
-                at=at_equal_accuracy(networks[name], networks[other], kinds_of_all),
+                at=at_equal_accuracy(networks[name], networks[other], kinds_of_all, len(seeds)),
                 break_even=list(break_even(by_contender[name], definitions)),
             )
             for name in spiking
@@ -205,15 +218,15 @@ def _networks(
         else:
             seconds = times.get(_shape(results[0]), math.nan)
             costs[variant] = _costs(by_seed, definitions, num_steps, seconds)
-        accuracies = drawn.accuracies(trials[0].contender, variant)
+        accuracies, of_images = drawn.accuracies(trials[0].contender, variant)
         of_draws = {name: drawn.costs(cost) for name, cost in costs[variant].items()}
-        entry = _entry(
-            trials[0], variant, results, accuracies, of_draws, len(drawn.predictions.truth)
-        )
+        interval = _interval(accuracies, of_images, len(drawn.names))
+        num_images = len(drawn.predictions.truth)
+        entry = _entry(trials[0], variant, results, interval, num_images, of_draws)
         if results[0].asks:
             whole = networks[results[0].asks[-1]].entry.accuracy
             entry = structs.replace(entry, accuracy_lost=whole - entry.accuracy)
-        networks[variant] = Network(entry, accuracies, of_draws)
+        networks[variant] = Network(entry, accuracies, of_draws, of_images)
     return list(networks.values())
 
 
@@ -352,13 +365,13 @@ def _entry(
     trial: Trial,
     variant: str,
     results: Sequence[VariantResult],
-    accuracies: np.ndarray,
-    costs: Costs,
+    interval: tuple[float, float, float],
     num_images: int,
+    costs: Costs,
 ) -> CompressedVariant:
-    low, high = np.quantile(accuracies[1:], (0.025, 0.975)).tolist()
+    low, measured, high = interval
     # Few images are drawn too much alike.
-    least, most = wilson(float(accuracies[0]), num_images)
+    least, most = wilson(measured, num_images)
     counted = [result.operations.totals for result in results if result.operations]
     rates = [totals.spikes_per_neuron_and_step for totals in counted]
     steps = [result.temporal_exit.mean_steps for result in results if result.temporal_exit]
@@ -370,8 +383,8 @@ def _entry(
         title=results[0].title,
         spiking=trial.spiking,
         val_accuracy=statistics.fmean(result.val_accuracy or 0.0 for result in results),
-        accuracy=float(accuracies[0]),
-        ci95=Range(low=min(low, least), high=max(high, most)),
+        accuracy=measured,
+        ci95=Range(low=max(0.0, min(low, least)), high=min(1.0, max(high, most))),
         rate=means.mean(rates),
         num_steps=means.mean(steps),
         seconds=statistics.fmean(sum(result.epoch_seconds) for result in results),
@@ -381,8 +394,38 @@ def _entry(
     )
 
 
+def _interval(
+    drawn: np.ndarray, by_images: np.ndarray, num_seeds: int
+) -> tuple[float, float, float]:
+    """Return the ends of the 95 % interval of a number around it as measured, `(low, measured,
+    high)`, from draws `[1 + DRAWS]` of seeds and images, and of images alone.
+
+    Percentiles of few seeds lie too close. So the ends are moved out by Student's t for as many
+    degrees of freedom as the share of seeds in the spread leaves (Satterthwaite 1946, "An
+    Approximate Distribution of Estimates of Variance Components").
+    """
+    low, high = np.quantile(drawn[1:], (0.025, 0.975), method="nearest")
+    both, of_images = (_deviation(each[1:]) for each in (drawn, by_images))
+    of_seeds = max(0.0, 1 - (of_images / both) ** 2) if 0 < both < math.inf else float(both > 0)
+    freedom = np.array([(num_seeds - 1) / max(of_seeds**2, MAX_ROUNDING), math.inf])
+    wider, usual = student(0.025, freedom) if num_seeds >= MIN_SEEDS else (1.0, 1.0)
+    low, high = (
+        float(end if math.isinf(end) else drawn[0] + wider / usual * (end - drawn[0]))
+        for end in (low, high)
+    )
+    return low, float(drawn[0]), high
+
+
+def _deviation(drawn: np.ndarray) -> float:
+    low, high = np.quantile(drawn, (0.16, 0.84), method="nearest")
+    return float(high - low)
+
+
 def at_equal_accuracy(
-    spiking: Sequence[Network], others: Sequence[Network], accountings: Mapping[str, CostKind]
+    spiking: Sequence[Network],
+    others: Sequence[Network],
+    accountings: Mapping[str, CostKind],
+    num_seeds: int = MIN_SEEDS,
 ) -> list[EqualAccuracy]:
     """Compare the least costs at accuracies that both sides reach in 97.5 of 100 draws by all
     accountings; by a group of accountings where all of its curves begin at the accuracy or below.
@@ -400,7 +443,8 @@ def at_equal_accuracy(
                 for networks in (spiking, others)
             },
             ratios=[
-                _ratio(name, accountings[name].group, level, spiking, others) for name in names
+                _ratio(name, accountings[name].group, level, spiking, others, num_seeds)
+                for name in names
             ],
         )
         for level, names in _levels(spiking, others, accountings).items()
@@ -442,16 +486,17 @@ def _levels(
 
 
 def _ends(networks: Sequence[Network], accounting_name: str) -> tuple[float, float, float]:
-    """Return the accuracy at which a contender's curves begin, over an accounting's ranges, the
-    one that 97.5 of 100 draws reach, and the one reached as measured.
+    """Return the accuracy of the cheapest network, over an accounting's ranges, the one that 97.5
+    of 100 draws reach, and the one reached as measured.
     """
-    curves = [
-        np.stack([networks[index].accuracies for index in _curve(networks, corner)])
+    accuracies = np.stack([network.accuracies for network in networks])
+    starts = [
+        front(corner.tolist(), accuracies[:, 0].tolist())[0]
         for corner in _corners(networks, accounting_name)
     ]
-    best = np.min([curve.max(0) for curve in curves], 0)
+    best = accuracies.max(0)
     often = min(best[0], np.quantile(best[1:], 0.025, method="lower"))
-    return max(float(curve[0, 0]) for curve in curves), float(often), float(best[0])
+    return float(accuracies[starts, 0].max()), float(often), float(best[0])
 
 
 def _corners(networks: Sequence[Network], accounting_name: str) -> np.ndarray:
@@ -461,16 +506,13 @@ def _corners(networks: Sequence[Network], accounting_name: str) -> np.ndarray:
 
 def _cheapest(level: float, networks: Sequence[Network], accountings: Iterable[str]) -> str:
     """Return the title of the network that is the cheapest of this accuracy by most accountings."""
-    numbers = Counter(
-        next(
-            index
-            for index in _curve(networks, corner)
-            if networks[index].entry.accuracy >= level - MAX_ROUNDING
-        )
+    reached = [network for network in networks if network.entry.accuracy >= level - MAX_ROUNDING]
+    titles = Counter(
+        reached[int(np.argmin(corner))].entry.title
         for name in accountings
-        for corner in _corners(networks, name)
+        for corner in _corners(reached, name)
     )
-    return networks[numbers.most_common(1)[0][0]].entry.title
+    return titles.most_common(1)[0][0]
 
 
 def _has_energy(network: Network, accounting_name: str) -> bool:
@@ -482,71 +524,74 @@ def _has_energy(network: Network, accounting_name: str) -> bool:
 def costs_at(
     level: float, networks: Sequence[Network], accounting_name: str, stored: bool = False
 ) -> np.ndarray:
-    """Return the cost `[corners, 1 + DRAWS]` of the accuracy `level` on a contender's curve:
-    infinity where the curve ends below, and the least cost where it begins above. A `stored` cost
-    is that of one network.
+    """Return the cost `[corners, 1 + DRAWS]` of the accuracy `level`: infinity where no network
+    reaches it, and the least cost where all do. A `stored` cost is that of one network.
     """
+    accuracies = np.stack([network.accuracies for network in networks])
     costs = np.stack([network.costs[accounting_name] for network in networks], 1)
-    return np.stack([_on_curve(level, networks, corner, stored) for corner in costs])
-
-
-def _curve(networks: Sequence[Network], costs: np.ndarray) -> list[int]:
-    """Return the indices of the variants on the curve, by cost."""
-    return front(costs.tolist(), [network.entry.val_accuracy for network in networks])
-
-
-def _on_curve(
-    level: float, networks: Sequence[Network], costs: np.ndarray, stored: bool
-) -> np.ndarray:
-    """Return the costs `[1 + DRAWS]` of an accuracy from those of all variants `[variants, 1 +
-    DRAWS]`.
-    """
-    curve = _curve(networks, costs[:, 0])
-    # A dearer network is not taken where it is worse.
-    reached = np.maximum.accumulate([networks[index].accuracies for index in curve])
-    of_curve = costs[curve]
     level -= MAX_ROUNDING
-    at = np.argmax(reached >= level, axis=0)
-    before, draws = np.maximum(at - 1, 0), np.arange(reached.shape[1])
-    low, high = reached[before, draws], reached[at, draws]
-    share = 1.0 if stored else (level - low) / np.where(high > low, high - low, np.inf)
-    start, end = of_curve[before, draws], of_curve[at, draws]
-    return np.where(reached[-1] >= level, start + share * (end - start), np.inf)
+    return np.stack([_least_cost(level, accuracies, corner, stored) for corner in costs])
+
+
+def _least_cost(
+    level: float, accuracies: np.ndarray, costs: np.ndarray, stored: bool
+) -> np.ndarray:
+    """Return the least cost `[1 + DRAWS]` of an accuracy, of networks with these accuracies and
+    costs `[variants, 1 + DRAWS]`.
+    """
+    reaches = accuracies >= level
+    least = np.where(reaches, costs, np.inf).min(0)
+    if stored:
+        return least
+    for low, start in zip(accuracies, costs, strict=True):
+        for high, end in zip(accuracies, costs, strict=True):
+            mixes = (low < level) & (high >= level) & (start < end)
+            if mixes.any():
+                share = (level - low) / np.where(mixes, high - low, 1.0)
+                mixed = start + share * (end - start)
+                least = np.where(mixes, np.minimum(least, mixed), least)
+    return least
 
 
 def _ratio(
-    name: str, group: Group, level: float, spiking: Sequence[Network], others: Sequence[Network]
+    name: str,
+    group: Group,
+    level: float,
+    spiking: Sequence[Network],
+    others: Sequence[Network],
+    num_seeds: int,
 ) -> RatioAt:
     """Return the ratio of the costs of the accuracy `level`; a side that does not reach it takes
     more. Bootstrap samples in which neither reaches it are discarded; if these are most, the
     interval has no ends.
     """
-    ours, theirs = (
-        costs_at(level, networks, name, stored=group == "size") for networks in (spiking, others)
+    stored = group == "size"
+    pair = spiking, others
+    ours, theirs = (costs_at(level, networks, name, stored) for networks in pair)
+    alone = (
+        costs_at(level, [network.by_images for network in networks], name, stored)
+        for networks in pair
     )
-    with np.errstate(invalid="ignore"):
-        ratio = ours / theirs
-    drawn = ratio[:, 1:]
-    samples = drawn[:, ~np.isnan(drawn).any(0)]
-    if samples.shape[1] < DRAWS / 2:
-        samples = np.array([[0.0], [np.inf]])
-    low, high = (
-        float(np.quantile(ends, share, method="nearest"))
-        for ends, share in ((samples.min(0), 0.025), (samples.max(0), 0.975))
-    )
+    with np.errstate(all="ignore"):
+        logs, by_images = np.log(ours / theirs), np.log(np.divide(*alone))
+    logs, by_images = (each[:, ~np.isnan(each).any(0)] for each in (logs, by_images))
+    low, high = -math.inf, math.inf
+    if min(logs.shape[1], by_images.shape[1]) > DRAWS / 2:
+        low, _, _ = _interval(logs.min(0), by_images.min(0), num_seeds)
+        _, _, high = _interval(logs.max(0), by_images.max(0), num_seeds)
     spiking_reaches, other_reaches = (
         float(np.isfinite(costs[:, 1:]).all(0).mean()) for costs in (ours, theirs)
     )
     return RatioAt(
         accounting=name,
         group=group,
-        ratio=bounds(ratio[:, 0]),
-        low=low or None,
-        high=high if math.isfinite(high) else None,
+        ratio=bounds(np.exp(logs[:, 0])),
+        low=math.exp(low) or None,
+        high=math.exp(high) if math.isfinite(high) else None,
         cheaper="spiking"
-        if high < 1 / MAX_COST_RATIO
+        if high < -math.log(MAX_COST_RATIO)
         else "other"
-        if low > MAX_COST_RATIO
+        if low > math.log(MAX_COST_RATIO)
         else None,
         reached={"spiking": spiking_reaches, "other": other_reaches},
     )

@@ -52,7 +52,7 @@ FRONTIER: list[Column[CompressedVariant]] = [
         ),
         definition="on test images, with a 95 % interval over seeds and images",
     ),
-    Column("validation %", lambda row: row.val_accuracy, hundredths, "which the curves follow"),
+    Column("validation %", lambda row: row.val_accuracy, hundredths),
     Column("weights, bytes", lambda row: row.amounts["weights"].low, thousands),
     Column(
         "ms",
@@ -207,11 +207,6 @@ def summary(results: Results, conclusion: Conclusion) -> str:
     seconds = grouped((variant.contender, variant.seconds) for variant in conclusion.variants)
     trained = [f"{duration(sum(of_each))} for {name}" for name, of_each in seconds.items()]
     took = f"The cheaper networks trained for {listed(trained)} a seed."
-    num_val = results.dataset.counts.val
-    few = (
-        f"Only {counted(num_val, 'validation image')} chose the networks: chance decided much"
-        f"{'' if results.experiment.folds else ' (--folds 5 and --seeds 4 show more)'}."
-    )
     alone = f"This holds for these trainings alone ({counted(conclusion.seeds, 'seed')})."
     rule = (
         "More: the whole 95 % interval is above 1.1, by so many accountings, and by none below "
@@ -228,7 +223,6 @@ def summary(results: Results, conclusion: Conclusion) -> str:
         *([rule] if is_compared else []),
         *([alone] if is_compared and conclusion.seeds < MIN_SEEDS else []),
         *([untimed] if "time" not in conclusion.accountings else []),
-        *([few] if num_val < MIN_VALIDATION_IMAGES else []),
     ]
     facts = [
         hardly_cheaper(conclusion, pair) or at_equal_accuracy(pair, results.measure)
