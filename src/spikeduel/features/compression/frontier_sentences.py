@@ -30,8 +30,6 @@ from spikeduel.system.numbers import (
     signed,
 )
 
-MIN_VALIDATION_IMAGES = 300
-"""Validation images below which an accuracy of 90 % has a standard error above 1.7 points."""
 TITLES: dict[Group, str] = {
     "memory": "energy with memory on both sides",
     "arithmetic": "energy by arithmetic alone",
