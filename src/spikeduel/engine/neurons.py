@@ -381,7 +381,8 @@ class IntegerIF(Neuron):
         if self.training or self.levels:
             spk = ConstantInput(spk.mean(0), current.shape[0])
         steps = torch.arange(num_steps if with_mem else 0, device=mean.device)
-        mem = num_steps * mean + 0.5 - steps.view(-1, *[1] * mean.dim())
+        rows = mean.unsqueeze(0)[: int(with_mem)]
+        mem = num_steps * rows + 0.5 - steps.view(-1, *[1] * mean.dim())
         return spk, mem, {"mem": mean}
 
     def normalised(

@@ -14,6 +14,7 @@ import statistics
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from msgspec import structs
@@ -126,7 +127,7 @@ class Network:
     costs: Costs
     with_all_seeds: np.ndarray
 
-    @property
+    @cached_property
     def by_images(self) -> "Network":
         """The variant if images alone were drawn."""
         costs = {name: cost[:, :1].repeat(cost.shape[1], 1) for name, cost in self.costs.items()}
