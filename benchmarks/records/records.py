@@ -116,6 +116,16 @@ ROWS = {
     "fashion-mnist-10-minutes-a-core": Row(
         "Fashion-MNIST, 10 minutes a network", {**FASHION_MNIST, "minutes": 20.0, "whitening": True}
     ),
+    "fashion-mnist-10-minutes-residual": Row(
+        "Fashion-MNIST, 10 minutes a network, residual networks",
+        {
+            **RESIDUAL,
+            "contenders": ("resnet-integer", "resnet-silu"),
+            "width": 24,
+            "minutes": 20.0,
+            "whitening": True,
+        },
+    ),
     "mnist-40-minutes": Row(
         "MNIST, 20 minutes a network",
         {

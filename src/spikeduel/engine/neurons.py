@@ -377,9 +377,12 @@ class IntegerIF(Neuron):
             mean, dtype = current.value, current.value.dtype
         else:
             mean, dtype = current.to(_wide(current)).mean(0), current.dtype
-        spk: Any = reference.integer_spikes(mean, num_steps).to(dtype)
+        spk: Any
         if self.training or self.levels:
-            spk = ConstantInput(spk.mean(0), current.shape[0])
+            rate = reference.integer_rate(mean, num_steps).to(dtype)
+            spk = ConstantInput(rate, current.shape[0])
+        else:
+            spk = reference.integer_spikes(mean, num_steps).to(dtype)
         steps = torch.arange(num_steps if with_mem else 0, device=mean.device)
         rows = mean.unsqueeze(0)[: int(with_mem)]
         mem = num_steps * rows + 0.5 - steps.view(-1, *[1] * mean.dim())
@@ -397,17 +400,18 @@ class IntegerIF(Neuron):
         """
         if not self.training or not isinstance(current, ConstantInput):
             return None
-        num_steps, added = current.num_steps, None
+        num_steps, added = self.levels or current.num_steps, None
         if shortcut is not None:
             if not isinstance(shortcut, ConstantInput):
                 return None
             added = shortcut.value
         if kernels.may_normalise(current, norm, window):
-            return ConstantInput(kernels.normalised_rate(current, norm, window, added), num_steps)
+            rate = kernels.normalised_rate(current, norm, num_steps, window, added)
+            return ConstantInput(rate, current.num_steps)
         # The highest current gets the gradient, of all that are rounded to the same share.
         total = norm(current.value) if added is None else norm(current.value) + added
-        spk = reference.integer_spikes(F.max_pool2d(total, window), num_steps)
-        return ConstantInput(spk.mean(0), num_steps)
+        rate = reference.integer_rate(F.max_pool2d(total, window), num_steps)
+        return ConstantInput(rate, current.num_steps)
 
 
 class LeakyReadout(nn.Module):

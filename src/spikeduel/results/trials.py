@@ -311,12 +311,14 @@ class Int8Result(Frozen):
 class CascadeExit(Frozen):
     """Two compressed variants: `first` predicts, and where its highest calibrated probability is
     below `threshold`, `then` does, a `share` of the test images. Chosen on validation images.
+    `deciding_ms`: time of the comparison.
     """
 
     first: str
     then: str
     threshold: Share
     share: Share
+    deciding_ms: Amount | None = None
 
 
 class TemporalExit(Frozen):

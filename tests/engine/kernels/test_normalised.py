@@ -256,11 +256,11 @@ def test_shares_are_those_of_the_highest_normalised_current(size, dtype, with_sh
         if is_fused:
             x = ConstantInput(leaf, num_steps)
             assert kernels.may_normalise(x, norm, window)
-            rate = kernels.normalised_rate(x, norm, window, *leaves[1:])
+            rate = kernels.normalised_rate(x, norm, num_steps, window, *leaves[1:])
         else:
             total = sum((each.float() for each in leaves[1:]), norm(leaf.float()))
             highest = nn.functional.max_pool2d(total, window)
-            rate = reference.integer_spikes(highest, num_steps).mean(0).to(dtype)
+            rate = reference.integer_rate(highest, num_steps).to(dtype)
         learned = *leaves, norm.weight, norm.bias
         gradients = torch.autograd.grad(rate, learned, incoming(rate))
         results.append((rate.detach(), *gradients, norm.running_mean, norm.running_var))

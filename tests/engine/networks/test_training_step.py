@@ -12,7 +12,7 @@ from made_models import card, make
 from spikeduel.engine import ConstantInput
 from spikeduel.engine.networks.chains import spiking_chains
 from spikeduel.engine.networks.models import Model, neurons_watched
-from spikeduel.engine.networks.training_step import TrainingRules, TrainingStep
+from spikeduel.engine.networks.training_step import TrainingRules, TrainingStep, rounded
 from spikeduel.engine.random_keys import RandomKeys
 from spikeduel.engine.readouts import LogitReadout
 
@@ -138,6 +138,31 @@ def test_renewed_statistics_are_means_over_batches_with_the_present_weights():
         assert torch.equal(weight, before[name])
 
 
+@pytest.mark.parametrize("bits", range(2, 9))
+def test_steps_of_few_bits_have_the_least_error(bits):
+    """No nearby step is better; with 8 bits the largest weight is not cut."""
+    weight = torch.randn(16, 9, generator=torch.Generator().manual_seed(0)) ** 3
+    weight[3] = 0
+    most = 2 ** (bits - 1) - 1
+    levels, step = rounded(weight, bits)
+    assert step.shape == (16, 1)
+    assert levels.abs().max() == most
+    assert not levels[3].any()
+
+    def error(tried):
+        whole = (weight / tried).round().clamp(-most, most)
+        return (whole * tried - weight).square().sum(1)
+
+    if bits == 8:
+        assert torch.allclose(step * most, weight.abs().amax(1, keepdim=True).where(step != 1, 127))
+        return
+    largest = weight.abs().amax(1, keepdim=True) / most
+    found = (levels * step - weight).square().sum(1)
+    assert (found <= error(largest.where(largest > 0, 1)) + 1e-6).all()
+    assert (found <= ((levels * step * 1.01) - weight).square().sum(1) + 1e-6).all()
+    assert (found <= ((levels * step * 0.99) - weight).square().sum(1) + 1e-6).all()
+
+
 def test_weights_are_rounded_and_steps_go_on_from_those_before_rounding():
     images = torch.randint(0, 256, (8, 1, 10, 10), dtype=torch.uint8)
     labels, keys = torch.arange(8) % 3, RandomKeys.for_training(0, 0, np.arange(8))
@@ -160,10 +185,10 @@ def test_weights_are_rounded_and_steps_go_on_from_those_before_rounding():
     layers = [part for part in module.modules() if isinstance(part, nn.Linear)]
     for layer, (weight, unrounded) in zip(layers, step.optimizer.unrounded, strict=True):
         assert weight is layer.weight
-        scale = weight.abs().amax(1, keepdim=True) / 3
-        levels = weight.detach() / scale
-        assert torch.allclose(levels, levels.round(), atol=1e-5)
-        assert (unrounded - weight).abs().max() <= scale.max() / 2 + 1e-6
+        levels, scale = rounded(unrounded, 3)
+        assert torch.equal(weight, levels * scale)
+        assert torch.equal(levels, levels.round())
+        assert levels.abs().max() == 3
         assert not torch.equal(unrounded, weight)
         # Without what was before rounding, steps this small would change nothing.
         assert not torch.equal(unrounded, trained(1)[1].optimizer.unrounded[0][1])

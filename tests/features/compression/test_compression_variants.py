@@ -9,6 +9,7 @@ from msgspec import structs
 from PIL import Image
 from typer.testing import CliRunner
 
+import made_models
 import made_operations
 from spikeduel import data
 from spikeduel.analysis.predicted import Predictions
@@ -89,7 +90,9 @@ def test_cheaper_variants_go_on_from_dearer_ones(tmp_path, unreported, monkeypat
     for trial in (spiking, other):
         names = set(compression_variants.variants_of(trial.spiking))
         assert {name for name, one in trial.variants.items() if one.compressed} == names
-        assert len(names) == 15
+        assert sum(name.endswith("first_spikes") for name in names) == 7 * (not trial.spiking)
+        trained = {name for name in names if trial.variants[name].key}
+        assert len(trained) == 16
     store = Store(tmp_path / "store")
     sources = {
         name: store.record(result.key).settings["source"]
@@ -129,21 +132,23 @@ def test_cheaper_variants_go_on_from_dearer_ones(tmp_path, unreported, monkeypat
     assert other.variants["half_channels"].epochs == 2 * other.variants["8_bits"].epochs
     # Other conclusions are of the contenders alone.
     assert "ablations" not in results.features
-    assert results.features["compression"].pairs[0].break_even
+    assert results.features["compression"].pairs[2].break_even
     loaded = load_model(tmp_path / "out" / other.variants["half_channels"].model)
     assert loaded.card.network["width"] == 4
     found = results.features["compression"]
     assert [(pair.spiking, pair.other) for pair in found.pairs] == [
-        ("vgg-lif", "vgg-relu"),
-        ("vgg-lif", "dense-relu"),
+        (spiking, other)
+        for spiking in ("the spiking networks", "vgg-lif", "vgg-relu by first spikes")
+        for other in ("vgg-relu", "dense-relu")
     ]
+    _assert_first_spikes_are_of_the_same_network(other, found)
     assert "width" in found.left_out["dense-relu"]["half the channels"]
     stored = {path.name for path in (tmp_path / "store").iterdir()}
     compare(NETWORK_KINDS, tmp_path / "again", tmp_path / "store")
     assert {path.name for path in (tmp_path / "store").iterdir()} == stored
 
 
-def asked_early(num_val):
+def asked_early(num_val, monkeypatch):
     """Two networks: the first is right where its confidence is 0.9, which is for two of three
     images, and wrong where it is 0.6; the second is always right.
     """
@@ -165,6 +170,9 @@ def asked_early(num_val):
         )
         for name in ("first", "then")
     }
+    monkeypatch.setattr(
+        compression_variants, "load_of", lambda *where: made_models.make("vgg-relu")
+    )
     context = SimpleNamespace(
         store=SimpleNamespace(measure=lambda key, measure, kind: measured[key]),
         key_of=lambda name: name,
@@ -176,16 +184,17 @@ def asked_early(num_val):
 
 def test_two_networks_exit_early_by_the_rule_of_steps(monkeypatch):
     """The limit of no loss in 1,497 images is 0.2 points."""
-    predicted, about = asked_early(1500)
+    predicted, about = asked_early(1500, monkeypatch)
     assert (about["early"].threshold, about["early"].share) == (0.9, pytest.approx(1 / 3))
     assert (predicted.accuracy, about["val_accuracy"]) == (1, 1)
+    assert about["early"].deciding_ms > 0
     with pytest.raises(
         InputError, match=r"0\.2 points .* by 1,494 val.* At least 1,497 are needed"
     ):
-        asked_early(1494)
+        asked_early(1494, monkeypatch)
     # Another rule reaches them, too.
     monkeypatch.setattr(chosen_threshold, "__code__", (lambda validation: (0.6, 0.0)).__code__)
-    predicted, about = asked_early(1494)
+    predicted, about = asked_early(1494, monkeypatch)
     assert (about["early"].threshold, about["early"].share) == (0.6, 0)
     assert predicted.accuracy == pytest.approx(2 / 3)
 
@@ -241,11 +250,30 @@ def _assert_bytes_are_of_weights_and_the_rest(trial, found):
 
 def _assert_times_are_the_least_of_a_shape(trial, found):
     entries = {one.name: one for one in found.variants if one.contender == trial.contender}
-    alike = ("8_bits", "4_bits", "2_bits")
+    alike = ("8_bits", "4_bits", "2_bits", "activations_4_bits", "activations_2_bits")
     least = min(trial.variants[name].one_image_ms for name in alike)
     assert least < trial.variants["8_bits"].one_image_ms
     for name in alike:
         assert entries[name].amounts["time"].low == pytest.approx(least / 1e3)
+
+
+def _assert_first_spikes_are_of_the_same_network(trial, found):
+    """Accuracies, weights and times are those of the network without spikes, and at most one spike
+    leaves a neuron.
+    """
+    entries = {one.name: one for one in found.variants}
+    for name in (*compression_variants.COMPRESSED_OF_OTHERS, "8_bits"):
+        spiking, result = entries[f"{name}_first_spikes"], trial.variants[f"{name}_first_spikes"]
+        usual = next(one for one in found.variants if one.name == name and not one.spiking)
+        assert spiking.spiking
+        assert spiking.contender == "vgg-relu by first spikes"
+        assert spiking.accuracy == usual.accuracy
+        assert spiking.amounts["weights"] == usual.amounts["weights"]
+        assert spiking.amounts["time"] == usual.amounts["time"]
+        totals = result.operations.totals
+        assert 0 < totals.spikes.total < totals.neurons
+        steps = 2 ** int(name.split("activations_")[1][0]) - 1 if "activations" in name else 255
+        assert spiking.num_steps == result.operations.num_steps == steps
 
 
 def _assert_second_is_asked_where_the_first_is_not_sure(store, trial):

@@ -22,6 +22,7 @@ from spikeduel.features.compression.frontier_analysis import (
     at_equal_accuracy,
     break_even,
     costs_at,
+    definitions_here,
     frontier,
 )
 from spikeduel.features.compression.frontier_results import CompressedVariant, CostKind
@@ -493,3 +494,40 @@ def test_compressed_variants_that_learned_nothing_have_one_caveat():
     assert found == [
         finding("compressed_at_chance", contender="snn", variants=["4 bits", "few spikes"])
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "group", "ours", "theirs"),
+    [
+        ("int8-skipping", "arithmetic", 40 * 0.23 + 20 * 0.03, 30 * 0.23),
+        (
+            "memory-skipping",
+            "memory",
+            40 * 4.6 + 20 * 0.9 + 24.96 * 4 * (40 + 20 + 18 + 16),
+            30 * 4.6 + 24.96 * 4 * (30 + 9),
+        ),
+    ],
+)
+def test_zeros_are_skipped_in_both_networks(name, group, ours, theirs):
+    """By hand, on made-up networks in which half of the numbers are zero."""
+    definitions = {definition.name: definition for definition in definitions_here()}
+    definition = definitions[name]
+    pair = accounting.CountedPair([spiking()], [plain()])
+    found = accounting.compare_by(pair, definition)
+    assert found.group == group
+    assert definitions.keys() - {*accounting.NAMES} == {"int8-skipping", "memory-skipping"}
+    assert found.spiking.low == pytest.approx(1e-12 * ours)
+    assert found.other.low == pytest.approx(1e-12 * theirs)
+
+
+@pytest.mark.parametrize(("bits", "charged"), [(None, 8), (8, 8), (4, 4), (2, 2)])
+def test_activations_are_charged_the_bits_that_they_were_trained_in(bits, charged):
+    """By hand: 60 MACs of 10 weights read from DRAM, with a table of prices by bits."""
+    (definition,) = [one for one in definitions_here() if one.name == "yan-dram"]
+    (layer,) = [one for one in plain().layers if one.input == "real" and one.macs_a_pass]
+    layer = replace(layer, weight_bits=4, input_bits=bits or 8)
+    (found,) = accounting.weighed([replace(plain(), layers=[layer])], definition, "other", 4)
+    macs, outputs = layer.macs.dense.hoisted, layer.outputs
+    by_hand = macs * (3.7 * charged**2 / 1024 + 0.9 * charged / 32 + 4 * 20)
+    by_hand += 2 * 0.05448 * outputs + charged * 0.25 * outputs
+    assert found == pytest.approx(1e-12 * by_hand)

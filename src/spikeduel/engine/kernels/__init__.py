@@ -184,10 +184,14 @@ def normalised_scan(
 
 
 def normalised_rate(
-    current: ConstantInput, norm: nn.BatchNorm2d, window: int = 1, shortcut: Tensor | None = None
+    current: ConstantInput,
+    norm: nn.BatchNorm2d,
+    num_steps: int,
+    window: int = 1,
+    shortcut: Tensor | None = None,
 ) -> Tensor:
-    """Return the mean of `reference.integer_spikes` for `norm(current) + shortcut`, max-pooled by
-    `window`; update the running statistics.
+    """Return `reference.integer_rate` of `norm(current) + shortcut`, max-pooled by `window`; update
+    the running statistics.
 
     The result is `[B, C, H / window, W / window]`; normalised, `current` is never rounded.
     """
@@ -200,7 +204,7 @@ def normalised_rate(
         norm.weight,
         norm.bias,
         norm.eps,
-        current.num_steps,
+        num_steps,
         window,
     )
     _update_statistics(norm, mean, var, value.numel() // norm.num_features)

@@ -20,7 +20,6 @@ from spikeduel.engine.kernels.reference import (
     RESET_MECHANISMS,
     SURROGATE_KERNELS,
     Dynamics,
-    rate_edges,
 )
 from spikeduel.system.parallel import COMPILED, run_chunks, with_scratch
 
@@ -389,7 +388,7 @@ class NormalisedRate(torch.autograd.Function):
             flat(current),
             flat(NOTHING if shortcut is None else shortcut),
             *_scale_and_shift(mean, var, weight, bias, eps),
-            np.array(rate_edges(num_steps), np.float32),
+            np.float32(num_steps),
             tuple(current.shape),
             _unrolled(window),
             flat(rate),

@@ -440,19 +440,22 @@ def _total(current, shortcut, at, left, scale, shift):
     return total + read(shortcut, at, left) if len(shortcut) else total
 
 
+_ROUNDING = np.float32(1.5 * 2**23)
+"""Added and taken away again, it rounds a number."""
+
+
 @njit(**UNCOUNTED)
-def rate_forward(current, shortcut, scale, shift, edges, shape, windows, rate, start, stop):
+def rate_forward(current, shortcut, scale, shift, num_steps, shape, windows, rate, start, stop):
     """Scale and shift the current, add the shortcut's, take the highest of each window, and round
     it to a share of steps with a spike.
 
     Fill strips of `rate` `[B, H / window, W / window, C]` as `normalised_forward`; `shortcut` is as
-    `current`, or `[0]`, and `edges` are `reference.rate_edges`.
+    `current`, or `[0]`.
     """
     _, height, width, channels = shape
     window = len(windows)
     rows, columns = height // window, width // window
-    _0, _1 = filled(np.float32(0)), filled(np.float32(1))
-    num_steps = filled(np.float32(len(edges)))
+    _0, most, rounding = filled(np.float32(0)), filled(num_steps), filled(_ROUNDING)
     for strip in range(start, stop):
         image, row = divmod(strip, rows)
         for column in range(columns):
@@ -465,10 +468,10 @@ def rate_forward(current, shortcut, scale, shift, edges, shape, windows, rate, s
                     at = corner + _offset(cell, window, width, channels) + channel
                     now = _total(current, shortcut, at, left, a, b)
                     highest = where(now > highest, now, highest)
-                spikes = _0
-                for t in range(len(edges)):
-                    spikes = spikes + where(highest > filled(edges[t]), _1, _0)
-                put(spikes / num_steps, rate, (strip * columns + column) * channels + channel, left)
+                spikes = highest * most
+                spikes = where(spikes > _0, where(spikes > most, most, spikes), _0)
+                spikes = (spikes + rounding) - rounding
+                put(spikes / most, rate, (strip * columns + column) * channels + channel, left)
 
 
 @njit(**UNCOUNTED)

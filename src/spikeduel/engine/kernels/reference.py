@@ -114,33 +114,35 @@ def spike(u: Tensor, surrogate: str = "atan", alpha: float | None = None) -> Ten
     return _Spike.apply(u, lambda at: gradient(at, width))
 
 
-class _IntegerSpikes(torch.autograd.Function):
+class _IntegerRate(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, current: Tensor, num_steps: int) -> Tensor:
         ctx.save_for_backward(current)
-        edges = torch.tensor(rate_edges(num_steps), device=current.device)
-        return (current > edges.view(-1, *[1] * current.dim())).to(current.dtype)
+        ctx.beyond = 0.5 / num_steps
+        return (current * num_steps).clamp(0, num_steps).round() / num_steps
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         (current,) = ctx.saved_tensors
-        beyond = 0.5 / len(grad)
-        return grad.sum(0) * ((current >= -beyond) & (current <= 1 + beyond)), None
+        return grad * ((current >= -ctx.beyond) & (current <= 1 + ctx.beyond)), None
 
 
-def rate_edges(num_steps: int) -> list[float]:
-    """Return the mean currents above which an integer neuron spikes 1, 2, … `num_steps` times."""
-    return [(t + 0.5) / num_steps for t in range(num_steps)]
+def integer_rate(current: Tensor, num_steps: int) -> Tensor:
+    """Return `current` rounded to 0, 1/T, … 1: the share of steps in which an integer neuron
+    spikes. The gradient passes the rounding, up to half a step beyond 0 and 1.
+    """
+    rate: Tensor = _IntegerRate.apply(current, num_steps)
+    return rate
 
 
 def integer_spikes(current: Tensor, num_steps: int) -> Tensor:
-    """Return the spikes `[T, B, …]` of integer neurons with the mean `current` `[B, …]`.
-
-    The share of steps with a spike is the current, rounded to 0, 1/T, … 1, and the first steps have
-    the spikes. The gradient passes the rounding, up to half a step beyond 0 and 1.
+    """Return the spikes `[T, B, …]` of integer neurons with the mean `current` `[B, …]`: the first
+    steps have them, `integer_rate` of all. Each spike has the gradient of the rate.
     """
-    spk: Tensor = _IntegerSpikes.apply(current, num_steps)
-    return spk
+    rate = integer_rate(current, num_steps)
+    steps = torch.arange(num_steps, device=rate.device).view(-1, *[1] * rate.dim())
+    spk = (steps + 0.5 < rate * num_steps).to(rate.dtype)
+    return spk + (rate - rate.detach())
 
 
 class Dynamics(NamedTuple):

@@ -247,24 +247,28 @@ class VGGLIF(SpikingChain):
 
 FIRST_SCALE = 0.6
 """Scale of batch norm at the start: more than 1 is rounded to 1 by integer neurons."""
+HIGHEST = 4.0
+"""Highest activation of many levels, in deviations of a current."""
 
 
-def scaled_down(norm: nn.BatchNorm2d) -> None:
-    nn.init.constant_(norm.weight, FIRST_SCALE)
+def scale_norms(module: nn.Module, scale: float) -> None:
+    """Let all batch norms of a fresh network give `scale` deviations."""
+    for part in module.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            nn.init.constant_(part.weight, scale)
 
 
 class VGGInteger(VGGLIF):
     """`VGGLIF` with `IntegerIF` neurons, whose spikes are pooled."""
 
     readout = LogitReadout()
+    norm_scale = FIRST_SCALE
 
     def __init__(
         self, image_shape: Shape, num_classes: int, width: int = 24, dropout: float | None = None
     ) -> None:
         super().__init__(image_shape, num_classes, IntegerIF, width, dropout)
-        for part in self.blocks.modules():
-            if isinstance(part, nn.BatchNorm2d):
-                scaled_down(part)
+        scale_norms(self, self.norm_scale)
 
     def layers(self) -> list[nn.Module]:
         layers: list[nn.Module] = []
@@ -279,7 +283,9 @@ class VGGInteger(VGGLIF):
 
 
 class VGGReLU(WithoutTime, VGGLIF):
-    """`VGGLIF` with ReLU, without time."""
+    """`VGGLIF` with ReLU, without time. With `activation_bits`, ReLU has 2^bits levels from 0 to 1,
+    and batch norm learns their scales.
+    """
 
     def __init__(
         self,
@@ -288,8 +294,18 @@ class VGGReLU(WithoutTime, VGGLIF):
         width: int = 24,
         dropout: float | None = None,
         pooling: str = "max",
+        activation_bits: int | None = None,
     ) -> None:
-        super().__init__(image_shape, num_classes, nn.ReLU, width, dropout, pooling)
+        neuron = IntegerIF if activation_bits else nn.ReLU
+        super().__init__(image_shape, num_classes, neuron, width, dropout, pooling)
+        if activation_bits:
+            levels = 2**activation_bits - 1
+            for layer in self.neurons:
+                layer.levels = levels
+            # Twice the mean of positive parts, over √Q (Esser et al. 2020, "Learned step size
+            # quantization", section 2.1), is the first step of normal currents.
+            self.norm_scale = 1 / min(0.8 * math.sqrt(levels), HIGHEST)
+            scale_norms(self, self.norm_scale)
 
 
 class VGGSum(VGGReLU):
@@ -431,7 +447,7 @@ class _IntegerLayer(nn.Module):
     def __init__(self, convolution: nn.Conv2d, halved: bool) -> None:
         super().__init__()
         self.convolution, self.norm = convolution, nn.BatchNorm2d(convolution.out_channels)
-        scaled_down(self.norm)
+        scale_norms(self, FIRST_SCALE)
         self.neurons, self.pool = IntegerIF(), nn.MaxPool2d(2) if halved else None
 
     def forward(self, x: Any, shortcut: Any = None) -> Any:

@@ -36,6 +36,8 @@ class SpikingChain(nn.Module):
     kind: NetworkKind = "snn"
     readout: Readout = MeanReadout()
     joins_layers = False
+    norm_scale = 1.0
+    """Scale of the currents of neurons, in that of a network with others."""
     weighs_spikes = False
     """True to have `spike_share` after each forward pass in training."""
     spike_share: Tensor | None = None
@@ -77,13 +79,16 @@ def spiking_chains(module: nn.Module) -> list[SpikingChain]:
 
 
 class WithoutTime(SpikingChain):
-    """Twin of a `SpikingChain` with `nn.ReLU` as neurons, for images `[B, C, H, W]`."""
+    """Twin of a `SpikingChain` with ReLU as neurons, for images `[B, C, H, W]`."""
 
     kind: NetworkKind = "cnn"
     readout: Readout = LogitReadout()
 
     def forward(self, x: Any) -> Any:
-        for layer in self.layers():
+        layers = self.layers()
+        if any(isinstance(layer, Neuron) for layer in layers):
+            return super().forward(ConstantInput(x, 1))[0]
+        for layer in layers:
             x = layer(x)
         return x
 

@@ -24,7 +24,8 @@ def inherit(module: nn.Module, source: nn.Module) -> None:
 
     A channel counts for the scale of its batch norm (Liu et al. 2017, "Learning Efficient
     Convolutional Networks through Network Slimming"), times the norm of the next layer's weights
-    for it. Raises `InputError` for networks that are no chains.
+    for it. The range of few levels of activations is that of `module`. Raises `InputError` for
+    networks that are no chains.
     """
     wide_shapes, shapes = (
         {name: value.shape for name, value in network.state_dict().items()}
@@ -32,7 +33,27 @@ def inherit(module: nn.Module, source: nn.Module) -> None:
     )
     if wide_shapes == shapes:
         module.load_state_dict(source.state_dict())
+    else:
+        _narrow(module, source)
+    if isinstance(module, SpikingChain) and isinstance(source, SpikingChain):
+        _rescale(module, module.norm_scale / source.norm_scale)
+
+
+def _rescale(chain: SpikingChain, times: float) -> None:
+    """Multiply what neurons get and send; the last layer undoes it."""
+    if times == 1:
         return
+    norms = [part for part in _weighted(chain) if isinstance(part, BatchNorm)]
+    for index, norm in enumerate(norms):
+        norm.weight.mul_(times)
+        norm.bias.mul_(times)
+        if index:  # the first one sees the image
+            norm.running_mean.mul_(times)  # type: ignore[union-attr]
+            norm.running_var.mul_(times**2)  # type: ignore[union-attr]
+    _weighted(chain)[-1].weight.div_(times)
+
+
+def _narrow(module: nn.Module, source: nn.Module) -> None:
     if not isinstance(module, SpikingChain) or not isinstance(source, SpikingChain):
         raise InputError("channels of a chain of layers alone can be left out.")
     pairs = list(zip(_weighted(source), _weighted(module), strict=True))

@@ -27,11 +27,11 @@ class Settings:
         bool,
         setting(
             "Make every contender cheaper in steps, and compare the costs at equal accuracy.",
-            "Fifteen variants of each contender, with weights of 8 bits or fewer. "
-            "Spiking ones have fewer spikes, time steps, channels and bits; others have fewer "
-            "channels and bits; both exit early. Ten are trained, each from the weights of a "
-            "dearer one: all takes three to four times as long as the contenders alone. With "
-            "--seeds 4 the result holds beyond these trainings.",
+            "Trains sixteen variants of each contender, each from the weights of a more expensive "
+            "one: both kinds with fewer channels and weights of 8, 4 and 2 bits, spiking ones also "
+            "with fewer spikes and time steps, others with activations of fewer bits. Both exit "
+            "early. This takes four to five times as long as the contenders alone. With --seeds 4 "
+            "the result holds beyond these trainings.",
             needs=("comparing", "both kinds"),
             listed=True,
         ),

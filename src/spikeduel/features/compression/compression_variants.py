@@ -1,14 +1,18 @@
 """Train and test cheaper variants of contenders: fewer bits, channels, steps, spikes, and early
-exits.
+exits. Both kinds have the same widths, bits and pairs of networks, and equally many trained
+variants.
 """
 
 import math
+import statistics
+import timeit
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
 from msgspec import structs
 from torch import Tensor
 
@@ -21,7 +25,7 @@ from spikeduel.engine.networks.models import Model
 from spikeduel.engine.networks.narrowing import can_narrow
 from spikeduel.engine.random_keys import RandomKeys
 from spikeduel.evaluation.correctness import early_exit
-from spikeduel.evaluation.costing import cost_entry
+from spikeduel.evaluation.costing import ACTIVATION_BITS, cost_entry
 from spikeduel.evaluation.predictions_of_model import (
     Counting,
     Running,
@@ -29,6 +33,8 @@ from spikeduel.evaluation.predictions_of_model import (
     predict_in_one_pass,
 )
 from spikeduel.features.compression import Settings
+from spikeduel.features.compression.first_spikes import first_spikes
+from spikeduel.features.compression.validating import confidences_of, validated_in_float32
 from spikeduel.results.accuracy import classified
 from spikeduel.results.cost_results import Counted
 from spikeduel.results.trials import (
@@ -37,26 +43,23 @@ from spikeduel.results.trials import (
     Classification,
     Confidences,
     EarlyExit,
-    LabelConfidences,
     TemporalExit,
 )
 from spikeduel.system.errors import InputError
 from spikeduel.system.typed import Frozen
-from spikeduel.training.contenders import Trial, outline
+from spikeduel.training.contenders import Contender, Trial, outline
 from spikeduel.training.trial import load_of
 from spikeduel.training.twins import QUANTISED, quantised_twin
 from spikeduel.training.variants import TRIAL, Predicted, Variant, VariantContext
 
 LOW_SPIKE_PENALTY, HIGH_SPIKE_PENALTY = 1.0, 4.0
 """Penalties on spikes in training."""
-SPIKING_EPOCHS, OTHER_EPOCHS = 0.25, 0.4
-"""Epochs of a variant, in those of its contender: so that variants with spikes and without train
-for about as long.
+EPOCHS = 0.3
+"""Epochs of a variant, in those of its contender: equally many variants with spikes and without
+train for as long as their contenders did.
 """
 MAX_STEPS = 8
 """Most time steps of a variant."""
-OF_BOTH = "8_bits", "4_bits", "half_channels", "quarter_channels", "early_exit"
-"""Variants with spikes, and without."""
 
 
 def variants(trial: Trial, prepared: Prepared) -> dict[str, Variant]:
@@ -70,21 +73,15 @@ def variants(trial: Trial, prepared: Prepared) -> dict[str, Variant]:
 
 
 def variants_of(is_spiking: bool) -> dict[str, Variant]:
-    """Return the variants with spikes, or those without: ten that are trained, and five that exit
-    early.
-    """
-    of_spiking = ("steps", "spikes", "until_sure")
-    return {
-        name: variant
-        for name, variant in VARIANTS.items()
-        if name in OF_BOTH or is_spiking == any(part in name for part in of_spiking)
-    }
+    """Return the variants with spikes, or those without."""
+    return OF_BOTH | (OF_SPIKING if is_spiking else OF_OTHERS)
 
 
 @dataclass(frozen=True)
 class Compressed:
     """A cheaper network, trained from the weights of `source`: the trial's width divided by
-    `fewer_channels`, its time steps times `steps`, with `weight_bits` and other `settings`.
+    `fewer_channels`, its time steps times `steps`, with `weight_bits`, `activation_bits` of a
+    network without spikes, and other `settings`.
     """
 
     title: str
@@ -93,6 +90,7 @@ class Compressed:
     fewer_channels: int = 1
     steps: float = 1
     weight_bits: int = 8
+    activation_bits: int = ACTIVATION_BITS
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def changes(self, context: VariantContext) -> dict[str, Any]:
@@ -100,9 +98,8 @@ class Compressed:
         trial, others = context.trial, 1
         if self.source != TRIAL:
             others = COMPRESSED[self.source].fewer_channels
-        share = SPIKING_EPOCHS if trial.card.kind == "snn" else OTHER_EPOCHS
         # A network that loses channels has more to learn again.
-        share *= 2 if self.fewer_channels > others else 1
+        share = EPOCHS * (2 if self.fewer_channels > others else 1)
         changed = {
             "weight_bits": self.weight_bits,
             **self.settings,
@@ -125,6 +122,16 @@ class Compressed:
             changed["width"] = max(1, width // self.fewer_channels)
         return changed
 
+    def with_levels(self, context: VariantContext, contender: Contender) -> Contender:
+        """Give activations the bits at which they are charged. Raises `InputError`."""
+        card = contender.card
+        if card.kind == "snn" or "activation_bits" not in (contender.architecture.arguments or ()):
+            if self.activation_bits < ACTIVATION_BITS:
+                raise InputError("few levels of activations are for vgg-relu alone.")
+            return contender
+        network = {**card.network, "activation_bits": self.activation_bits}
+        return replace(contender, card=replace(card, network=network))
+
     @property
     def variant(self) -> Variant:
         return Variant(
@@ -133,12 +140,15 @@ class Compressed:
             settings=self.changes,
             compressed=True,
             source=self.source,
-            fields=_validated_in_float32,
+            network=self.with_levels,
+            fields=validated_in_float32,
             timed=True,
         )
 
 
-COMPRESSED: dict[str, Compressed] = {
+WIDTHS = {"": "", "half_": "half the channels, ", "quarter_": "a quarter of the channels, "}
+"""Titles by the widths of networks whose activations have few bits."""
+COMPRESSED_OF_BOTH: dict[str, Compressed] = {
     "8_bits": Compressed("8 bits", "weights of 8 bits", TRIAL),
     "4_bits": Compressed("4 bits", "weights of 4 bits", weight_bits=4),
     "2_bits": Compressed("2 bits", "weights of 2 bits", "4_bits", weight_bits=2),
@@ -148,6 +158,13 @@ COMPRESSED: dict[str, Compressed] = {
         "half as wide, weights of 4 bits",
         "half_channels",
         weight_bits=4,
+        fewer_channels=2,
+    ),
+    "half_channels_2_bits": Compressed(
+        "half the channels, 2 bits",
+        "half as wide, weights of 2 bits",
+        "half_channels_4_bits",
+        weight_bits=2,
         fewer_channels=2,
     ),
     "quarter_channels": Compressed(
@@ -170,13 +187,9 @@ COMPRESSED: dict[str, Compressed] = {
         weight_bits=4,
         fewer_channels=8,
     ),
-    "half_channels_2_bits": Compressed(
-        "half the channels, 2 bits",
-        "half as wide, weights of 2 bits",
-        "half_channels_4_bits",
-        weight_bits=2,
-        fewer_channels=2,
-    ),
+}
+"""Trained variants of all contenders by name, each after the one that it begins with."""
+COMPRESSED_OF_SPIKING: dict[str, Compressed] = {
     "twice_steps": Compressed("twice the steps", "twice as many time steps", steps=2),
     "half_steps": Compressed(
         "half the steps, 4 bits", "half as many time steps", steps=0.5, weight_bits=4
@@ -210,24 +223,24 @@ COMPRESSED: dict[str, Compressed] = {
         weight_bits=4,
     ),
 }
-"""Trained variants by name, each after the one that it begins with."""
-
-
-def _validated_in_float32(context: VariantContext, key: str) -> dict[str, Any]:
-    """Return the validation accuracy in float32, by which early exits are ranked, too. Training may
-    validate in bfloat16.
-    """
-    best = _confidences(context, key).validation.best
-    labels = np.asarray(context.prepared.labels)[context.trial.split.val]
-    return {"val_accuracy": float((best == labels).mean())}
-
-
-def _confidences(context: VariantContext, key: str) -> LabelConfidences:
-    """Return the confidences of a network, in float32. Raises `InputError` if not measured."""
-    confidences = context.store.measure(key, "label_confidences", LabelConfidences)
-    if confidences is None:
-        raise InputError("its confidences were not measured.")
-    return confidences
+"""Trained variants of spiking contenders: of fewer spikes and other numbers of steps."""
+COMPRESSED_OF_OTHERS: dict[str, Compressed] = {
+    f"{name}activations_{bits}_bits": Compressed(
+        f"{title}4 bits, {bits}-bit activations",
+        f"weights of 4 bits, activations of {bits}",
+        source.replace("activations_4_bits", f"{name}activations_4_bits"),
+        fewer_channels=2**index,
+        weight_bits=4,
+        activation_bits=bits,
+    )
+    for index, (name, title) in enumerate(WIDTHS.items())
+    for bits, source in (
+        (4, f"{name}channels_4_bits" if name else "4_bits"),
+        (2, "activations_4_bits"),
+    )
+}
+"""Trained variants of contenders without spikes: of activations with few bits."""
+COMPRESSED = COMPRESSED_OF_BOTH | COMPRESSED_OF_SPIKING | COMPRESSED_OF_OTHERS
 
 
 def _cascade(first: str, then: str) -> Variant:
@@ -244,7 +257,7 @@ def predict_in_turn(context: VariantContext, first: str, then: str) -> Predicted
     has less confidence than the cascade's threshold, which validation images decide.
     """
     labels = np.asarray(context.prepared.labels)
-    both = [_confidences(context, context.key_of(name)) for name in (first, then)]
+    both = [confidences_of(context, context.key_of(name)) for name in (first, then)]
     split = context.trial.split
     val = _running([network.validation for network in both], labels[split.val])
     test = _running([network.test for network in both], labels[split.test])
@@ -253,10 +266,21 @@ def predict_in_turn(context: VariantContext, first: str, then: str) -> Predicted
     predictions = classified(context.prepared.classes, labels[split.test], test.at_exit(steps))
     return predictions, {
         "early": CascadeExit(
-            first=first, then=then, threshold=threshold, share=float((steps - 1).mean())
+            first=first,
+            then=then,
+            threshold=threshold,
+            share=float((steps - 1).mean()),
+            deciding_ms=deciding_ms(load_of(context.key_of(first), context.trial, context.store)),
         ),
         "val_accuracy": val_accuracy,
     }
+
+
+def deciding_ms(model: Model) -> float:
+    """Return the milliseconds that the comparison of a confidence with a threshold takes."""
+    scores = torch.zeros(1, len(model.card.classes), device=model.device)
+    seconds = timeit.repeat(lambda: bool(model.confidence(scores) >= 0.5), number=50, repeat=9)
+    return 1e3 * statistics.median(seconds) / 50
 
 
 def _required(chosen: EarlyExit | None) -> tuple[float, float]:
@@ -377,16 +401,32 @@ def predict_until_exit(context: VariantContext, source: str) -> Predicted:
     }
 
 
-VARIANTS: dict[str, Variant] = {
-    **{name: compressed.variant for name, compressed in COMPRESSED.items()},
+def _trained(compressed: Mapping[str, Compressed]) -> dict[str, Variant]:
+    return {name: one.variant for name, one in compressed.items()}
+
+
+OF_BOTH: dict[str, Variant] = {
+    **_trained(COMPRESSED_OF_BOTH),
     "early_exit": _cascade("quarter_channels", "8_bits"),
     "early_exit_narrow": _cascade("eighth_channels", "half_channels"),
     "early_exit_4_bits": _cascade("quarter_channels_4_bits", "4_bits"),
     "early_exit_half_4_bits": _cascade("quarter_channels_4_bits", "half_channels_4_bits"),
     "early_exit_narrow_4_bits": _cascade("eighth_channels_4_bits", "half_channels_4_bits"),
+}
+"""Variants of all contenders: the same widths, bits of weights, and pairs for early exits."""
+OF_SPIKING: dict[str, Variant] = {
+    **_trained(COMPRESSED_OF_SPIKING),
     "twice_steps_until_sure": _temporal("twice_steps"),
     "fewer_spikes_until_sure": _temporal("fewer_spikes"),
     "half_channels_until_sure": _temporal("half_channels"),
     "quarter_channels_until_sure": _temporal("quarter_channels"),
 }
+OF_OTHERS: dict[str, Variant] = {
+    **_trained(COMPRESSED_OF_OTHERS),
+    **{
+        f"{name}_first_spikes": first_spikes(name, COMPRESSED[name].title)
+        for name in ("8_bits", *COMPRESSED_OF_OTHERS)
+    },
+}
+VARIANTS = OF_BOTH | OF_SPIKING | OF_OTHERS
 """All variants by name."""

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 from msgspec import structs
@@ -55,7 +56,13 @@ STEP = 0.005
 """Accuracies that are compared at are multiples of it."""
 BELOW = (0, 1, 2, 4, 8)
 """Multiples of `STEP` below the highest accuracy that is compared."""
+ACCOUNTINGS = sorted(Path(__file__).with_name("accountings").glob("*.toml"))
+"""Two accountings with zeros skipped in both networks, and one that charges activations the bits
+that they were trained in.
+"""
 BIT_MATCHED = "quantised_twin"
+ALL_SPIKING = "the spiking networks"
+"""Name of all spiking contenders together."""
 MEASURED = {
     "weights": CostKind(label="bytes of weights", group="size"),
     "time": CostKind(label="inference time", group="measured"),
@@ -136,8 +143,16 @@ class Network:
 
 def conclude(results: Results, predictions: PredictionsFile) -> Conclusion | None:
     """Compare the variants by all accountings."""
-    conclusion = frontier(results.trials, Predictions(predictions), accounting.all_accountings())
+    conclusion = frontier(results.trials, Predictions(predictions), definitions_here())
     return structs.replace(conclusion, text=summary(results, conclusion)) if conclusion else None
+
+
+def definitions_here() -> list[Accounting]:
+    """Return the package's accountings, and those of this feature, which come before others of
+    their name.
+    """
+    usual = {definition.name: definition for definition in accounting.all_accountings()}
+    return list((usual | {path.stem: accounting.read(path) for path in ACCOUNTINGS}).values())
 
 
 def frontier(
@@ -162,16 +177,20 @@ def frontier(
         name: [trial for trial in done if trial.contender == name and trial.seed in seeds]
         for name in names
     }
-    spiking = [name for name in names if any(trial.spiking for trial in by_contender[name])]
     num_steps = max((trial.num_steps or 1 for trial in done if trial.spiking), default=1)
     drawn = Draws(all_predictions, seeds)
-    networks = {
-        name: _networks(of_name, drawn, definitions, num_steps)
-        for name, of_name in by_contender.items()
-    }
-    every = [network for of_contender in networks.values() for network in of_contender]
+    every = [
+        network
+        for of_contender in by_contender.values()
+        for network in _networks(of_contender, drawn, definitions, num_steps)
+    ]
     if not every:
         return None
+    networks = grouped((network.entry.contender, network) for network in every)
+    spiking = {name: of_name for name, of_name in networks.items() if of_name[0].entry.spiking}
+    others = {name: of_name for name, of_name in networks.items() if name not in spiking}
+    if len(spiking) > 1:
+        spiking = {ALL_SPIKING: _of_all(spiking.values()), **spiking}
     kinds = {
         definition.name: CostKind(label=definition.label, group=definition.group)
         for definition in definitions
@@ -189,15 +208,30 @@ def frontier(
             FrontierPair(
                 spiking=name,
                 other=other,
-                at=at_equal_accuracy(networks[name], networks[other], kinds_of_all, len(seeds)),
-                break_even=list(break_even(by_contender[name], definitions)),
+                at=at_equal_accuracy(ours, theirs, kinds_of_all, len(seeds)),
+                break_even=list(break_even(by_contender.get(name, []), definitions)),
             )
-            for name in spiking
-            for other in names
-            if other not in spiking and networks[name] and networks[other]
+            for name, ours in spiking.items()
+            for other, theirs in others.items()
         ],
         left_out={name: gaps for name in names if (gaps := _left_out(by_contender[name]))},
     )
+
+
+def _of_all(contenders: Iterable[Sequence[Network]]) -> list[Network]:
+    """Return the variants of spiking contenders as those of one."""
+    return [
+        replace(
+            network,
+            entry=structs.replace(
+                network.entry,
+                contender=ALL_SPIKING,
+                title=f"{network.entry.contender}: {network.entry.title}",
+            ),
+        )
+        for networks in contenders
+        for network in networks
+    ]
 
 
 def _networks(
@@ -217,7 +251,10 @@ def _networks(
         elif results[0].temporal_exit is not None:
             costs[variant] = _costs_of_temporal_exit(by_seed, definitions, costs)
         else:
-            seconds = times.get(_shape(results[0]), math.nan)
+            parameters, steps = _shape(results[0])
+            # A CPU computes the numbers that times of first spikes stand for.
+            shape = parameters, None if by_first_spikes(trials[0], results[0]) else steps
+            seconds = times.get(shape, math.nan)
             costs[variant] = _costs(by_seed, definitions, num_steps, seconds)
         accuracies, of_images = drawn.accuracies(trials[0].contender, variant)
         of_draws = {name: drawn.costs(cost) for name, cost in costs[variant].items()}
@@ -244,6 +281,11 @@ def _variants(trials: Sequence[Trial]) -> dict[str, list[VariantResult]]:
         for name, results in by_name.items()
         if results and all(result.operations or result.asks for result in results)
     }
+
+
+def by_first_spikes(trial: Trial, result: VariantResult) -> bool:
+    """Return True if a variant spikes, and its contender does not."""
+    return result.spikes and not trial.spiking
 
 
 def _left_out(trials: Sequence[Trial]) -> dict[str, str]:
@@ -293,15 +335,16 @@ def _costs_of_early(
     by_seed: Sequence[Sequence[VariantResult]], costs: Mapping[str, Costs]
 ) -> Costs:
     """Return the costs of the first network, and of the second where it is asked; the weights of
-    both.
+    both. The time includes that of the decision.
     """
     exits = [[result.early for result in seed if result.early] for seed in by_seed]
     first, then = costs[exits[0][0].first], costs[exits[0][0].then]
     shares = np.array([statistics.fmean(early.share for early in seed) for seed in exits])
-    return {
+    both = {
         name: amounts + (1.0 if name == "weights" else shares) * then[name]
         for name, amounts in first.items()
     }
+    return {**both, "time": both["time"] + (exits[0][0].deciding_ms or 0.0) / 1e3}
 
 
 def _costs_of_temporal_exit(
@@ -378,11 +421,12 @@ def _entry(
     steps = [result.temporal_exit.mean_steps for result in results if result.temporal_exit]
     if means.mean(rates) is not None:
         steps = [results[0].num_steps or 1]
+    is_first = by_first_spikes(trial, results[0])
     return CompressedVariant(
-        contender=trial.contender,
+        contender=f"{trial.contender} by first spikes" if is_first else trial.contender,
         name=variant,
         title=results[0].title,
-        spiking=trial.spiking,
+        spiking=trial.spiking or is_first,
         val_accuracy=statistics.fmean(result.val_accuracy or 0.0 for result in results),
         accuracy=measured,
         ci95=Range(low=max(0.0, min(low, least)), high=min(1.0, max(high, most))),
@@ -611,7 +655,7 @@ def break_even(trials: Sequence[Trial], definitions: Sequence[Accounting]) -> It
             return
         both.setdefault(trial.seed, []).append(CountedPair([trial.operations], [other]))
         measured.append(rate)
-    for definition in definitions:
+    for definition in definitions if both else ():
         # Folds of a seed share most of their training images: they count as one.
         ends = np.array(
             [

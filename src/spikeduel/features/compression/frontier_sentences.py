@@ -203,7 +203,9 @@ def at_equal_accuracy(pair: FrontierPair, measure: Measure = "accuracy") -> str:
 def summary(results: Results, conclusion: Conclusion) -> str:
     """Return a sentence for each pair of contenders, and the times of training their variants."""
     seconds = grouped((variant.contender, variant.seconds) for variant in conclusion.variants)
-    trained = [f"{duration(sum(of_each))} for {name}" for name, of_each in seconds.items()]
+    trained = [
+        f"{duration(sum(of_each))} for {name}" for name, of_each in seconds.items() if any(of_each)
+    ]
     took = f"The cheaper networks trained for {listed(trained)} a seed."
     alone = f"This holds for these trainings alone ({counted(conclusion.seeds, 'seed')})."
     rule = (

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from statistics import fmean
 
+import numpy as np
+
 from spikeduel.features.early_exit.exit_charts import followed, over_time
 from spikeduel.reporting.sections import Page, Section
 from spikeduel.results.findings import Finding, finding, sentence
 from spikeduel.results.means import by_contender
 from spikeduel.results.run import Results
-from spikeduel.results.trials import EarlyExit
+from spikeduel.results.trials import EarlyExit, Trial
 
 DEFINITIONS = {
     "early exit": (
@@ -32,15 +34,32 @@ def section(page: Page, conclusion: None) -> Section | None:
 
 
 def promises(results: Results) -> list[str]:
-    """Return a sentence on the early exits of each contender with more than one time step."""
+    """Return what early exits promise, for each contender with more than one time step."""
     contenders = by_contender(
         results, lambda trial: trial.anytime.early_exit if trial.anytime else None
     )
     return [
-        sentence(promise(name, exits))
+        sentence(found)
         for name, exits in contenders.items()
         if len(exits[0].curve) > 1
+        for found in (promise(name, exits), slower(name, results.of(name)))
+        if found
     ]
+
+
+def slower(name: str, trials: Sequence[Trial]) -> Finding | None:
+    """Return that early exits save no time here: step after step takes longer on average than all
+    steps at once. None if they do, or if times are missing.
+    """
+    for trial in trials:
+        latency, exits = trial.latency, trial.anytime and trial.anytime.early_exit
+        if latency and latency.stream_ms and latency.one_image and exits and exits.threshold:
+            shares = np.array(exits.exit_steps) / sum(exits.exit_steps)
+            exit_ms, all_ms = float(shares @ latency.stream_ms), latency.one_image.median_ms
+            if exit_ms >= all_ms:
+                return finding("exit_is_slower", name=name, exit_ms=exit_ms, all_ms=all_ms)
+            return None
+    return None
 
 
 def promise(name: str, exits: Sequence[EarlyExit]) -> Finding:
