@@ -89,6 +89,9 @@ MODELS = {
         network={"hidden": 9, "neuron": "quantised-relu", "activation_bits": 3},
     ),
     "vgg-integer": lambda: spiking("vgg-integer", width=4),
+    "few levels of activations": lambda: without_time(
+        "vgg-relu", "cnn", width=4, activation_bits=4
+    ),
     "dense-snn rate": lambda: spiking("dense-snn", encoding="rate", num_steps=9, hidden=8),
     "dense-snn latency": lambda: spiking("dense-snn", encoding="latency", hidden=8),
     "dense-lif in colour": lambda: spiking(image_shape=(3, 5, 4), hidden=9),

@@ -43,10 +43,12 @@ def exported(model, path, to, **more):
         ("conv-lif", "direct", {"hidden": 8, "neuron": "plif", "threshold": 0.05}),
         ("vgg-integer", "direct", {"width": 8}),
         ("small-cnn", None, {}),
+        ("vgg-relu", None, {"width": 8, "activation_bits": 4}),
     ],
 )
 def test_images_in_scores_out(shape, encoding, network, tmp_path):
-    model = varied(make(shape) if encoding is None else spiking(shape, encoding, **network))
+    made = make(shape, kind="cnn", network=network) if encoding is None else None
+    model = varied(made or spiking(shape, encoding, **network))
     model.card = replace(model.card, temperature=0.25)
     check, session = exported(model, tmp_path / "a.onnx", "onnx")
     assert [program.ok for program in check.programs.values()] == [True]

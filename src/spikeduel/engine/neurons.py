@@ -380,7 +380,10 @@ class IntegerIF(Neuron):
         spk: Any
         if self.training or self.levels:
             rate = reference.integer_rate(mean, num_steps).to(dtype)
-            spk = ConstantInput(rate, current.shape[0])
+            if self.levels and not isinstance(current, ConstantInput):
+                spk = rate.expand(current.shape)
+            else:
+                spk = ConstantInput(rate, current.shape[0])
         else:
             spk = reference.integer_spikes(mean, num_steps).to(dtype)
         steps = torch.arange(num_steps if with_mem else 0, device=mean.device)

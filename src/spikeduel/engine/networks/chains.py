@@ -86,10 +86,14 @@ class WithoutTime(SpikingChain):
 
     def forward(self, x: Any) -> Any:
         layers = self.layers()
-        if any(isinstance(layer, Neuron) for layer in layers):
+        has_levels = any(isinstance(layer, Neuron) for layer in layers)
+        if has_levels and self.training and self.joins_layers:
             return super().forward(ConstantInput(x, 1))[0]
         for layer in layers:
-            x = layer(x)
+            if isinstance(layer, Neuron):
+                x = layer(x.unsqueeze(0), with_mem=False)[0][0]
+            else:
+                x = layer(x)
         return x
 
 

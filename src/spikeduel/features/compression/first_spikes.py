@@ -78,7 +78,7 @@ def with_first_spikes(model: Model, images: EvaluationBatches) -> Operations:
     neurons, spikes = [0] * len(layers), [0.0] * len(layers)
 
     def note(index: int, layer: nn.Module, inputs: Any, output: Any) -> None:
-        sent = output[0].value
+        sent = output[0][0]
         neurons[index] = sent[0].numel()
         spikes[index] += float((sent > 0).sum()) / len(images.indices)
 
