@@ -692,14 +692,17 @@ def verified() -> str:
     )
 
 
+TWINS = ("vgg-lif", "vgg-relu")
+
+
 def records() -> str:
     """The accuracy of the recipe `strong` after equal training, for both networks."""
     rows = []
     for path in sorted(shared.RESULTS.glob("record-*.json")):
         document = json.loads(path.read_text())
-        if len(document["contenders"]) != 2:
+        if document["contenders"].keys() != {*TWINS}:
             continue
-        networks = [document["contenders"][name] for name in ("vgg-lif", "vgg-relu")]
+        networks = [document["contenders"][name] for name in TWINS]
         title, _, budget = document["title"].rpartition(", ")
         accuracies = [mean(network["accuracies"]) for network in networks]
         rows.append([title, *accuracies, budget.split()[0], len(networks[0]["accuracies"])])
