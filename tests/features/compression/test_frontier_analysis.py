@@ -21,8 +21,8 @@ from spikeduel.features.compression.frontier_analysis import (
     Network,
     at_equal_accuracy,
     break_even,
+    compared_accountings,
     costs_at,
-    definitions_here,
     frontier,
 )
 from spikeduel.features.compression.frontier_results import CompressedVariant, CostKind
@@ -510,7 +510,7 @@ def test_compressed_variants_that_learned_nothing_have_one_caveat():
 )
 def test_zeros_are_skipped_in_both_networks(name, group, ours, theirs):
     """By hand, on made-up networks in which half of the numbers are zero."""
-    definitions = {definition.name: definition for definition in definitions_here()}
+    definitions = {definition.name: definition for definition in compared_accountings()}
     definition = definitions[name]
     pair = accounting.CountedPair([spiking()], [plain()])
     found = accounting.compare_by(pair, definition)
@@ -523,7 +523,7 @@ def test_zeros_are_skipped_in_both_networks(name, group, ours, theirs):
 @pytest.mark.parametrize(("bits", "charged"), [(None, 8), (8, 8), (4, 4), (2, 2)])
 def test_activations_are_charged_the_bits_that_they_were_trained_in(bits, charged):
     """By hand: 60 MACs of 10 weights read from DRAM, with a table of prices by bits."""
-    (definition,) = [one for one in definitions_here() if one.name == "yan-dram"]
+    (definition,) = [one for one in compared_accountings() if one.name == "yan-dram"]
     (layer,) = [one for one in plain().layers if one.input == "real" and one.macs_a_pass]
     layer = replace(layer, weight_bits=4, input_bits=bits or 8)
     (found,) = accounting.weighed([replace(plain(), layers=[layer])], definition, "other", 4)

@@ -19,6 +19,7 @@ from spikeduel.system.hardware import keep_freed_memory
 T = TypeVar("T")
 
 NUM_TURNS = 5
+"""Turns of rounding weights and fitting their steps."""
 WARM_UP = 0.2
 """Share of a training for which a linear schedule rises."""
 

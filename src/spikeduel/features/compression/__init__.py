@@ -30,7 +30,7 @@ class Settings:
             "Trains sixteen variants of each contender, each from the weights of a more expensive "
             "one: both kinds with fewer channels and weights of 8, 4 and 2 bits, spiking ones also "
             "with fewer spikes and time steps, others with activations of fewer bits. Both exit "
-            "early. This takes four to five times as long as the contenders alone. With --seeds 4 "
+            "early. This takes several times as long as the contenders alone. With --seeds 4 "
             "the result holds beyond these trainings.",
             needs=("comparing", "both kinds"),
             listed=True,

@@ -143,11 +143,11 @@ class Network:
 
 def conclude(results: Results, predictions: PredictionsFile) -> Conclusion | None:
     """Compare the variants by all accountings."""
-    conclusion = frontier(results.trials, Predictions(predictions), definitions_here())
+    conclusion = frontier(results.trials, Predictions(predictions), compared_accountings())
     return structs.replace(conclusion, text=summary(results, conclusion)) if conclusion else None
 
 
-def definitions_here() -> list[Accounting]:
+def compared_accountings() -> list[Accounting]:
     """Return the package's accountings, and those of this feature, which come before others of
     their name.
     """
