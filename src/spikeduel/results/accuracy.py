@@ -188,7 +188,9 @@ def unlearned_variants(trials: Sequence[Trial], compressed: bool = False) -> dic
         name: variant.title
         for trial in tested
         for name, variant in trial.variants.items()
-        if variant.key and not variant.of_recordings and variant.compressed == compressed
+        if (variant.key or compressed)
+        and not variant.of_recordings
+        and variant.compressed == compressed
     }
     unlearned = {}
     for name, title in titles.items():
