@@ -2,19 +2,23 @@
 networks.
 
     python -m benchmarks.energy.frontier --data NAME=PATH … [--only NAME …] [--seeds N] [--minutes M]
-        [--limit N] [--folds N] [--threads N] [--jobs N] [--runs DIR]
+        [--lengths N …] [--limit N] [--folds N] [--threads N] [--jobs N] [--runs DIR]
     python -m benchmarks.energy.frontier --write
 
-NAME=PATH says where a data set of the study lies: the files of a known one, or a folder. What the
-store under `--runs` holds is not trained again. The results go to benchmarks/results/frontier.json
-by data set; `--write` makes docs/frontier.md and its figures of them.
+NAME=PATH says where a data set of the study lies: the files of a known one, or a folder. All
+contenders train for equal minutes; with `--lengths`, until they have converged: for as many epochs
+as validation images choose, with the first seed (`converged`). What the store under `--runs` holds
+is not trained again. The results go to benchmarks/results/equal-grids.json by data set and budget;
+`--write` makes docs/frontier.md and its figures of them, and of benchmarks/results/frontier.json,
+which has those of earlier, unequal grids.
 """
 
 import shutil
+import statistics
 import tempfile
 import tomllib
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -56,16 +60,21 @@ from spikeduel.features.compression.frontier_sentences import (
 from spikeduel.reporting import drawing
 from spikeduel.reporting.charts import OTHER_COLOURS, SPIKING_COLOURS
 from spikeduel.results.cost_results import Group, Range
+from spikeduel.results.means import by_contender
 from spikeduel.sentences.columns import tenths, text_rows
 from spikeduel.system import numbers
 from spikeduel.system.grouped import grouped
 from spikeduel.system.hardware import compute_on
-from spikeduel.system.progress import TerminalProgress
+from spikeduel.system.progress import Progress, TerminalProgress
 from spikeduel.system.sentences import listed
 from spikeduel.system.typed import plain
 from spikeduel.training.jobs import Processes, Workers
 
-RESULT = "frontier.json"
+RESULT, EARLIER = "equal-grids.json", "frontier.json"
+MINUTES, CONVERGED = "equal minutes", "converged"
+"""Budgets of training."""
+MIN_GAIN = 0.001
+"""Validation accuracy by which longer training must be better."""
 PAGE = shared.DOCS / "frontier.md"
 COLOURS = {"vgg-lif": SPIKING_COLOURS[0], "vgg-relu": OTHER_COLOURS[0]}
 STUDY = shared.ROOT / "studies" / "frontier.toml"
@@ -110,6 +119,7 @@ def main() -> None:
         write=False,
     )
     parser.add_argument("--data", nargs="*", default=[], metavar="NAME=PATH")
+    parser.add_argument("--lengths", nargs="*", type=int, default=[], metavar="N")
     options = parser.parse_args()
     if options.write:
         write()
@@ -129,8 +139,12 @@ def main() -> None:
             limit=None if options.folds else options.limit or experiment.limit,
             folds=options.folds,
         )
-        place = options.runs / name, options.runs / "store", TerminalProgress()
+        budget, lengths = CONVERGED if options.lengths else MINUTES, {}
+        place = options.runs / f"{name} {budget}", options.runs / "store", TerminalProgress()
         with Processes(options.jobs, 1) if options.jobs > 1 else Workers() as workers:
+            if options.lengths:
+                lengths = by_length(experiment, options.lengths, place, workers)
+                experiment = replace(experiment, minutes=None, epochs=converged(lengths))
             results = compare(experiment, *place, workers=workers).results
         known = shared.read(RESULT, {})
         entry = {
@@ -139,6 +153,8 @@ def main() -> None:
                 for setting in ("contenders", "minutes", "seeds", "limit", "folds", "recipe")
             },
             "budget": plain(results.budget),
+            "epochs": {trial.contender: trial.epochs for trial in results.trials},
+            "validation accuracy by epochs": lengths,
             "chosen": plain(results.rules.chosen) if results.rules else {},
             "counts": plain(results.dataset.counts),
             "environment": results.environment,
@@ -154,10 +170,38 @@ def main() -> None:
                     for variant in trial.variants.values()
                 ),
             },
-            "validation_precision": "32",
             "frontier": plain(results.features["compression"]),
         }
-        shared.write(RESULT, {**known, name: entry}, as_it_is=True)
+        of_name = {**known.get(name, {}), budget: entry}
+        shared.write(RESULT, {**known, name: of_name}, as_it_is=True)
+
+
+def by_length(
+    experiment: Experiment,
+    lengths: Sequence[int],
+    place: tuple[Path, Path, Progress],
+    workers: Workers,
+) -> dict[str, dict[int, float]]:
+    """Return the validation accuracy of each contender by epochs, of one seed and all folds."""
+    found: dict[str, dict[int, float]] = {}
+    out, store, progress = place
+    for epochs in lengths:
+        shorter = replace(experiment, minutes=None, epochs=epochs, seeds=1).without_features()
+        for contender, trials in by_contender(
+            compare(shorter, Path(f"{out} {epochs}"), store, progress, workers=workers).results,
+            lambda trial: trial.history,
+        ).items():
+            last = [history[-1].validation.accuracy for history in trials]
+            found.setdefault(contender, {})[epochs] = statistics.fmean(last)
+    return found
+
+
+def converged(by_epochs: dict[str, dict[int, float]]) -> int:
+    """Return the fewest epochs after which no contender gains `MIN_GAIN` by longer training."""
+    return max(
+        min(n for n, accuracy in of.items() if accuracy >= max(of.values()) - MIN_GAIN)
+        for of in by_epochs.values()
+    )
 
 
 KINDS: tuple[Group, ...] = ("memory", "arithmetic", "chip", "operations", "size", "measured")
@@ -183,7 +227,7 @@ def costs_at_equal_accuracy() -> dict[str, dict[Group, EqualCost]]:
     Most kinds of a data set share an accuracy; `EqualCost.accuracy` says which do not.
     """
     costs: dict[str, dict[Group, EqualCost]] = {}
-    for name, entry in shared.read(RESULT).items():
+    for name, entry in shared.read(EARLIER).items():
         (pair,) = msgspec.convert(entry["frontier"], Conclusion).pairs
         costs[name] = {
             group: EqualCost(
@@ -242,6 +286,29 @@ def at_equal(at: EqualAccuracy, group: Group, pair: FrontierPair) -> str:
     return f"{times(whole(ratios))}: {label(ratios, pair)}" if ratios else "–"
 
 
+def at_highest(pair: FrontierPair, kinds: Sequence[Group]) -> Iterator[str]:
+    """Yield the accuracy of a pair that most kinds of cost are compared at, and a cell for each
+    kind, at the highest accuracy that it has.
+    """
+    found = highest(pair)
+    accuracies = [at.accuracy for at, _ in found.values()]
+    usual = max(accuracies, key=accuracies.count, default=0.0)
+    yield numbers.per_cent(usual) if accuracies else "–"
+    for kind in kinds:
+        if kind not in found:
+            yield "–"
+            continue
+        at, costs = found[kind]
+        elsewhere = "" if at.accuracy == usual else f" at {numbers.per_cent(at.accuracy)}"
+        yield f"{times(whole(costs))}{elsewhere}: {label(costs, pair)}"
+
+
+def lengths(entry: dict[str, Any], contender: str) -> str:
+    """Return the validation accuracies of a contender by epochs, in per cent."""
+    by_epochs = entry["validation accuracy by epochs"].get(contender, {})
+    return ", ".join(f"{n}: {tenths(accuracy)}" for n, accuracy in by_epochs.items()) or "–"
+
+
 def cost_as_measured(
     found: Conclusion,
     contender: str,
@@ -295,7 +362,7 @@ def equal_grids(entry: dict[str, Any]) -> Iterator[str]:
 
 def write() -> None:
     """Write the page and its figures."""
-    for name, entry in shared.read(RESULT).items():
+    for name, entry in shared.read(EARLIER).items():
         drawn = chart(msgspec.convert(entry["frontier"], Conclusion), COLOURS)
         with tempfile.TemporaryDirectory() as folder:
             drawing.save(replace(drawn, name=f"frontier-{name}"), Path(folder))
@@ -306,11 +373,17 @@ def write() -> None:
 
 def page() -> str:
     """Return docs/frontier.md."""
-    sets = shared.read(RESULT)
+    sets = shared.read(EARLIER)
     for entry in sets.values():
+        entry["found"] = msgspec.convert(entry["frontier"], Conclusion)
+    equal = shared.read(RESULT, {})
+    for entry in (each for of_name in equal.values() for each in of_name.values()):
         entry["found"] = msgspec.convert(entry["frontier"], Conclusion)
     return TEMPLATES.get_template("energy/frontier.md.j2").render(
         sets=sets,
+        equal=equal,
+        at_highest=at_highest,
+        lengths=lengths,
         mean=mean,
         cell=at_equal,
         without_exits=[n for n, entry in sets.items() if entry["counts"]["val"] < MIN_FOR_EXITS],
@@ -334,9 +407,12 @@ def page() -> str:
 def command(name: str, entry: dict[str, Any]) -> str:
     """Return the command that measures a data set."""
     settings = {"threads": entry["environment"]["threads"], **entry["settings"]}
+    by_epochs: dict[str, float]
+    by_epochs = next(iter(entry.get("validation accuracy by epochs", {}).values()), {})
+    settings["lengths"] = " ".join(by_epochs)
     options = [
         f"--{option} {str(settings[option]).removesuffix('.0')}"
-        for option in ("threads", "minutes", "seeds", "folds", "limit")
+        for option in ("threads", "minutes", "lengths", "seeds", "folds", "limit")
         if settings[option]
     ]
     return (

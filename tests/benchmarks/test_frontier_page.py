@@ -16,13 +16,13 @@ from spikeduel.features.compression.frontier_results import Conclusion
 
 def test_the_page_is_made_of_the_results():
     assert frontier.PAGE.read_text() == frontier.page()
-    for name in shared.read(frontier.RESULT):
+    for name in shared.read(frontier.EARLIER):
         assert (frontier.PAGE.parent / "figures" / f"frontier-{name}.png").is_file()
 
 
 def test_the_summary_has_every_accuracy_with_its_label():
     """Arithmetic on MNIST is open at the highest accuracy and less at the next one."""
-    sets = shared.read(frontier.RESULT)
+    sets = shared.read(frontier.EARLIER)
     for entry in sets.values():
         entry["found"] = typed.converted(entry["frontier"], Conclusion)
     lines = dict(zip(frontier.TITLES, frontier.summary(sets), strict=True))
@@ -39,7 +39,7 @@ def test_the_summary_has_every_accuracy_with_its_label():
 
 
 def test_bytes_are_those_of_networks_that_can_be_stored():
-    for entry in shared.read(frontier.RESULT).values():
+    for entry in shared.read(frontier.EARLIER).values():
         found = typed.converted(entry["frontier"], Conclusion)
         stored = {
             is_spiking: {
@@ -58,4 +58,4 @@ def test_the_study_has_a_family_for_each_contender():
     experiments = frontier.experiments()
     assert len(experiments) == 5
     assert all(experiment.frontier for experiment in experiments.values())
-    assert set(shared.read(frontier.RESULT)) <= set(experiments)
+    assert set(shared.read(frontier.EARLIER)) <= set(experiments)

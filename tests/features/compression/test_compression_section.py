@@ -15,7 +15,7 @@ from spikeduel.features.compression.frontier_results import (
     RatioAt,
 )
 from spikeduel.features.compression.frontier_sentences import summary
-from spikeduel.reporting.charts import ACCURACY
+from spikeduel.reporting.charts import ACCURACY, OTHER_COLOURS, SPIKING_COLOURS
 from spikeduel.reporting.rendering import write
 from spikeduel.results.cost_results import Range
 
@@ -50,6 +50,17 @@ def test_the_best_variant_of_each_contender_is_seen(worst, cheaper):
         "vgg-relu": pytest.approx(90),
     }
     assert 92 - panel.y.most < 100 * worst
+
+
+def test_first_spikes_have_a_colour_of_their_own(cheaper):
+    kind = CostKind(label="MACs and ACs", group="arithmetic")
+    names = ("vgg-lif", "vgg-relu", "vgg-relu by first spikes")
+    variants = [cheaper(name, spiking=name != "vgg-relu") for name in names]
+    found = Conclusion(seeds=1, accountings={"mac-ac": kind}, variants=variants, pairs=[])
+    made = chart(found, {"vgg-lif": SPIKING_COLOURS[0], "vgg-relu": OTHER_COLOURS[0]})
+    assert [key.label for key in made.keys[:3]] == list(names)
+    assert len({key.look.colour for key in made.keys[:3]}) == 3
+    assert made.keys[2].look.colour in SPIKING_COLOURS
 
 
 def test_the_page_has_a_row_for_each_kind_of_cost_at_equal_accuracy(

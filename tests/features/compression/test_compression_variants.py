@@ -23,7 +23,7 @@ from spikeduel.evaluation.costing import cost_entry, operations
 from spikeduel.evaluation.predictions_of_model import predict_in_one_pass
 from spikeduel.experiment.recipes import strong
 from spikeduel.features import FEATURES
-from spikeduel.features.compression import compression_variants
+from spikeduel.features.compression import compression_section, compression_variants
 from spikeduel.results import predictions
 from spikeduel.results.cost_results import Counted
 from spikeduel.results.trials import (
@@ -142,6 +142,7 @@ def test_cheaper_variants_go_on_from_dearer_ones(tmp_path, unreported, monkeypat
         for other in ("vgg-relu", "dense-relu")
     ]
     _assert_first_spikes_are_of_the_same_network(other, found)
+    assert compression_section.section(SimpleNamespace(results=results), found).charts
     assert "width" in found.left_out["dense-relu"]["half the channels"]
     stored = {path.name for path in (tmp_path / "store").iterdir()}
     compare(NETWORK_KINDS, tmp_path / "again", tmp_path / "store")

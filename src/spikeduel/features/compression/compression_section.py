@@ -1,7 +1,8 @@
 """Section of the report on costs at equal accuracy."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import cycle
 
 import numpy as np
 
@@ -22,7 +23,17 @@ from spikeduel.features.compression.frontier_sentences import (
     whole,
 )
 from spikeduel.reporting import charts
-from spikeduel.reporting.charts import ACCURACY, Axis, Chart, Key, Look, Marks, Panel, Row
+from spikeduel.reporting.charts import (
+    ACCURACY,
+    SPIKING_COLOURS,
+    Axis,
+    Chart,
+    Key,
+    Look,
+    Marks,
+    Panel,
+    Row,
+)
 from spikeduel.reporting.cost_figures import RANGE, SHOWN_BELOW_BEST, TEST_ACCURACY
 from spikeduel.reporting.sections import Page, Section
 from spikeduel.results.pareto import front, mixed_front
@@ -65,6 +76,7 @@ def chart(conclusion: Conclusion, colours: dict[str, str], measure: Measure = "a
     """
     usual = min(conclusion.variants, key=lambda variant: variant.spiking)
     of_contenders = grouped((variant.contender, variant) for variant in conclusion.variants)
+    colours = _with_first_spikes(colours, of_contenders)
     # The best variant of each contender is seen.
     highest = max(variant.ci95.high for variant in conclusion.variants)
     best = [max(variant.accuracy for variant in of) for of in of_contenders.values()]
@@ -86,6 +98,13 @@ def chart(conclusion: Conclusion, colours: dict[str, str], measure: Measure = "a
     keys = charts.contender_keys({name: colours[name] for name in of_contenders})
     keys.append(Key("range over accountings", "line", RANGE))
     return Chart("frontier", panels, keys)
+
+
+def _with_first_spikes(colours: dict[str, str], families: Iterable[str]) -> dict[str, str]:
+    """Return `colours` with warm ones for the families that are no contenders: first spikes."""
+    unused = [colour for colour in SPIKING_COLOURS if colour not in colours.values()]
+    added = [name for name in families if name not in colours]
+    return colours | dict(zip(added, cycle(unused or SPIKING_COLOURS), strict=False))
 
 
 def _relative(
