@@ -92,6 +92,14 @@ def test_a_spike_that_flips_is_counted_and_its_image_may_have_other_scores(expor
     assert program.largest_score_difference == 0.0
 
 
+def test_changed_levels_of_a_network_without_spikes_are_activations(export):
+    check = export(same, make("vgg-relu", network={"width": 4, "activation_bits": 4}))
+    text = exporting.lines(check)[0]
+    assert " 0 of " in text
+    assert "activations changed" in text
+    assert "spike" not in text
+
+
 FAULTS = {
     "the right answers by another way": lambda run: Run(
         run.scores, {name: 1 - spk for name, spk in run.spikes.items()}

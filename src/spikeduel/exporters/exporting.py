@@ -265,15 +265,17 @@ def lines(check: ExportCheck) -> list[str]:
 def _program_lines(check: ExportCheck) -> list[str]:
     """Return a sentence on each program's agreement."""
     sentences = []
+    # Without time steps, levels of activations are compared in place of spikes.
+    unit, changed = ("spike", "flipped") if check.model.num_steps else ("activation", "changed")
     for name, program in check.programs.items():
         where = spikes = ""
         if program.spikes_flipped is not None:
-            where = " where no spike flipped"
-            spikes = f"; {program.spikes_flipped:,} of {program.spikes_compared:,} spikes flipped"
+            number = f"{program.spikes_flipped:,} of {program.spikes_compared:,}"
+            where, spikes = f" where no {unit} {changed}", f"; {number} {unit}s {changed}"
         if program.largest_score_difference is not None:
             scores = f"scores differ by at most {program.largest_score_difference:.2g}{where}"
         elif program.images_with_flips == check.n:
-            scores = f"no {check.noun} without flips"
+            scores = f"no {check.noun} in which no {unit} {changed}"
         else:
             scores = "scores are not numbers"
         sentences.append(
