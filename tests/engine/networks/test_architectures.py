@@ -172,6 +172,25 @@ def test_an_integer_network_trains_in_one_pass_joined_or_not_as_it_spikes(name):
     assert seen == [6, *[24] * (len(convolutions) - 1)]
 
 
+@pytest.mark.parametrize("name", ["vgg-integer", "resnet-integer"])
+def test_an_integer_network_learns_all_frames_in_one_pass_as_it_spikes(name):
+    frames, module, seen = torch.rand(5, 6, 2, 28, 28), make(name, (2, 28, 28), width=8), []
+    for part in module.modules():
+        if isinstance(part, torch.nn.Conv2d):
+            part.register_forward_hook(lambda part, inputs, output: seen.append(len(output)))
+    for _ in range(20):  # statistics with which all layers spike
+        module(frames)
+    assert set(seen) == {6}
+    module, frames = module.double().eval(), frames.double()
+    spikes = module(frames)
+    module.train()
+    for part in module.modules():
+        if isinstance(part, torch.nn.BatchNorm2d):
+            part.eval()
+    torch.testing.assert_close(module(frames), spikes, rtol=0, atol=1e-6)
+    assert len(spikes.unique(dim=0)) == 6
+
+
 # ---- the strong networks
 
 

@@ -279,7 +279,7 @@ class VGGInteger(VGGLIF):
 
     def forward(self, x: Any) -> Any:
         """Return the mean of the time steps' logits, `[B, K]`."""
-        return super().forward(x).float().mean(0)
+        return super().forward(_learned_at_once(self, x)).float().mean(0)
 
 
 class VGGReLU(WithoutTime, VGGLIF):
@@ -427,9 +427,18 @@ class ResNetInteger(nn.Module):
         """Return the mean of the time steps' logits, `[B, K]`, for `[T, B, C, H, W]` or a
         `ConstantInput`.
         """
-        spikes = as_sequence(self.features(x))
+        spikes = as_sequence(self.features(_learned_at_once(self, x)))
         wide = torch.promote_types(spikes.dtype, torch.float32)
         return self.linear(spikes.mean((0, 3, 4), dtype=wide))
+
+
+def _learned_at_once(network: nn.Module, x: Any) -> Any:
+    """Return the mean of the frames `x` in training: `IntegerIF` integrates all of its current, and
+    the layers before it are linear.
+    """
+    if network.training and not isinstance(x, ConstantInput):
+        return ConstantInput(x.mean(0), len(x))
+    return x
 
 
 class _IntegerBlock(nn.Module):
