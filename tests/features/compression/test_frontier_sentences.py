@@ -118,6 +118,22 @@ def test_a_contender_that_lacks_most_variants_is_not_judged(results, cheaper, go
     assert "More:" not in summary(results, structs.replace(found, pairs=found.pairs[1:]))
 
 
+def test_several_spiking_families_share_a_sentence(results, cheaper):
+    at = EqualAccuracy(accuracy=0.9, ratios=[ratio("spiking", low=0.01, high=0.01)])
+    found = Conclusion(
+        seeds=4,
+        accountings={},
+        variants=[cheaper(name) for name in ("lif", "integer", "relu")],
+        pairs=[
+            FrontierPair(spiking=spiking, other="relu", at=[at])
+            for spiking in ("all of them", "lif", "integer")
+        ],
+    )
+    text = summary(results, found)
+    assert text.count("At 90.0 % accuracy") == 1
+    assert "the costs of all of them" in text
+
+
 def test_the_terminal_has_the_tables_that_have_rows(cheaper):
     at = EqualAccuracy(accuracy=0.9, ratios=[ratio("other", low=2, high=2)])
     found = Conclusion(

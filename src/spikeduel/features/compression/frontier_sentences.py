@@ -201,7 +201,9 @@ def at_equal_accuracy(pair: FrontierPair, measure: Measure = "accuracy") -> str:
 
 
 def summary(results: Results, conclusion: Conclusion) -> str:
-    """Return a sentence for each pair of contenders, and the times of training their variants."""
+    """Return a sentence for each pair of contenders, or for all spiking families together where
+    there are several, and the times of training their variants.
+    """
     seconds = grouped((variant.contender, variant.seconds) for variant in conclusion.variants)
     trained = [
         f"{duration(sum(of_each))} for {name}" for name, of_each in seconds.items() if any(of_each)
@@ -224,8 +226,11 @@ def summary(results: Results, conclusion: Conclusion) -> str:
         *([alone] if is_compared and conclusion.seeds < MIN_SEEDS else []),
         *([untimed] if "time" not in conclusion.accountings else []),
     ]
+    together = [pair for pair in conclusion.pairs if pair.spiking not in seconds]
+    told = together or conclusion.pairs
     facts = [
-        hardly_cheaper(conclusion, pair) or at_equal_accuracy(pair, results.measure)
+        hardly_cheaper(conclusion, pair)
+        or (at_equal_accuracy(pair, results.measure) if pair in told else "")
         for pair in conclusion.pairs
     ]
     return " ".join(filter(None, [*facts, *reservations, took]))
