@@ -227,10 +227,10 @@ def summary(results: Results, conclusion: Conclusion) -> str:
         *([untimed] if "time" not in conclusion.accountings else []),
     ]
     together = [pair for pair in conclusion.pairs if pair.spiking not in seconds]
-    told = together or conclusion.pairs
+    shown = together or conclusion.pairs
     facts = [
         hardly_cheaper(conclusion, pair)
-        or (at_equal_accuracy(pair, results.measure) if pair in told else "")
+        or (at_equal_accuracy(pair, results.measure) if pair in shown else "")
         for pair in conclusion.pairs
     ]
     return " ".join(filter(None, [*facts, *reservations, took]))
