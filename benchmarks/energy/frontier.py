@@ -197,11 +197,16 @@ def by_length(
 
 
 def converged(by_epochs: dict[str, dict[int, float]]) -> int:
-    """Return the fewest epochs after which no contender gains `MIN_GAIN` by longer training."""
-    return max(
+    """Return the fewest epochs after which no contender gains `MIN_GAIN` by longer training. Exits if
+    these are the most that were tried.
+    """
+    epochs = max(
         min(n for n, accuracy in of.items() if accuracy >= max(of.values()) - MIN_GAIN)
         for of in by_epochs.values()
     )
+    if epochs == max(max(of) for of in by_epochs.values()):
+        raise SystemExit(f"Not converged after {epochs} epochs: add longer --lengths.")
+    return epochs
 
 
 KINDS: tuple[Group, ...] = ("memory", "arithmetic", "chip", "operations", "size", "measured")

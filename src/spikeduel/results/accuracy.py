@@ -180,7 +180,7 @@ def unlearned_variants(trials: Sequence[Trial], compressed: bool = False) -> dic
     """Return the trained ablations that learned nothing, or the `compressed` variants, with
     titles: at chance over all trainings, or in half of the seeds.
 
-    Left out are networks that predict in another way, and recordings without time, which may lose
+    Left out are ablations that predict in another way, and recordings without time, which may lose
     everything.
     """
     tested = [trial for trial in trials if trial.test]
