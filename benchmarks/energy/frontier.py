@@ -257,6 +257,7 @@ COST_ROWS: dict[Group, str] = {
 COST_COLUMNS = {
     "fashion-mnist": "Fashion-MNIST",
     "mnist": "MNIST",
+    "cifar-10": "CIFAR-10",
     "socofing": "fingerprints",
     "photos-ants-bees": "398 photographs",
     "n-mnist-800": "800 event recordings",

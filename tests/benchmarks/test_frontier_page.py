@@ -56,6 +56,6 @@ def test_bytes_are_those_of_networks_that_can_be_stored():
 @pytest.mark.skipif("ablations" not in FEATURES, reason="its study has ablations")
 def test_the_study_has_a_family_for_each_contender():
     experiments = frontier.experiments()
-    assert len(experiments) == 5
+    assert len(experiments) == 6
     assert all(experiment.frontier for experiment in experiments.values())
     assert set(shared.read(frontier.EARLIER)) <= set(experiments)
