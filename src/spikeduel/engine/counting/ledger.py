@@ -110,7 +110,7 @@ class Row:
         self.name, self.type_name, self.kind = name, type_name, kind
         self.inputs_are: set[str] = set()
         self.input_bits: int | None = None
-        self.encoded = False
+        self.encoded = self.depthwise = False
         self.parameters: dict[str, int] = {}
         self.sums: dict[str, float] = defaultdict(float)
         self.ways: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
@@ -179,6 +179,7 @@ class Row:
             else None,
             state_variables=self.states,
             folded_into=self.folded_into,
+            depthwise=self.depthwise,
             note=" ".join(self.notes) or None,
             **counts,
         )

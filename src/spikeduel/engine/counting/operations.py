@@ -105,7 +105,8 @@ class Layer(Counts):
     `input` is "image", "real", "spikes" or "mixed"; `input_bits` its trained width, or that of sums
     of spikes; `weight_bits` that of weights trained in few bits. `inputs`, `outputs` and
     `macs_a_pass` are per pass; `input_zeros` is the share of zeros. A neuron has
-    `state_variables` numbers.
+    `state_variables` numbers. A convolution is `depthwise` if each output has one input channel of
+    several.
     """
 
     name: str
@@ -125,6 +126,7 @@ class Layer(Counts):
     folded_into: str | None
     note: str | None
     weight_bits: Count | None = None
+    depthwise: bool = False
 
     @property
     def takes_numbers(self) -> bool:
@@ -247,6 +249,10 @@ AMOUNTS: dict[str, tuple[Callable[[Layer], float | None], str]] = {
     "takes_numbers": (attrgetter("takes_numbers"), "1 where the layer multiplies numbers, else 0"),
     "takes_image": (lambda at: at.input == "image", "1 where the input is the image, else 0"),
     "convolution": (lambda at: "Conv" in at.type, "1 for a convolution, else 0"),
+    "depthwise": (
+        attrgetter("depthwise"),
+        "1 for a convolution of each channel by itself, else 0",
+    ),
     "quantised": (lambda at: at.activation_bits > 0, "1 where activations have few bits, else 0"),
     "activation_bits": (
         attrgetter("activation_bits"),

@@ -284,6 +284,8 @@ def convolution(call: Call, x: Tensor, tag: Tag) -> Tag:
     tag = tag.without_time() if tag.time_dim else tag
     # Places beyond the border are no input, for spikes and numbers alike.
     fan_out = fan_out_of(x, weight, call.out, arguments)
+    row = call.ledger.row("synapses", call.ledger.tag(weight).label)
+    row.depthwise = arguments[-1] > 1 and weight.shape[1] == 1
     # A network without time may take frame after frame, a pass each.
     return _layer(
         call, x, tag, tag, weight, bias, fan_out, x.shape[0] * int(fan_out.sum()), passes=x.shape[0]
