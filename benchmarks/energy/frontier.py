@@ -209,7 +209,15 @@ def converged(by_epochs: dict[str, dict[int, float]]) -> int:
     return epochs
 
 
-KINDS: tuple[Group, ...] = ("memory", "arithmetic", "chip", "operations", "size", "measured")
+KINDS: tuple[Group, ...] = (
+    "memory",
+    "arithmetic",
+    "chip",
+    "device",
+    "operations",
+    "size",
+    "measured",
+)
 """Columns of costs at equal accuracy."""
 
 

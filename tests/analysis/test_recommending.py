@@ -627,55 +627,6 @@ def test_nobody_is_taken_for_a_microcontroller_where_none_runs():
     assert "int8 operations" not in rows(made)[0]
 
 
-ON_LOIHI = {"snn": Range(low=1e-6, high=2e-6), "cnn": Range(low=5e-6, high=9e-5)}
-
-
-def for_loihi(*trials, pairs, on_device=ON_LOIHI):
-    return with_recommendation(results(trials, pairs, **asked_for("loihi")), on_device)
-
-
-def test_on_loihi_only_a_spiking_network_runs_however_accurate_the_other(golden):
-    made = for_loihi(
-        timed("snn", 0.8, 2.0, energy=energy_of(9e-6)),
-        timed("cnn", 0.9, 1.0, energy=energy_of(1e-6)),
-        pairs=[pair(-0.1, accuracy_a=0.8)],
-    )
-    assert chosen(made.recommendation) == ("snn", "runs_alone")
-    energies = made.recommendation.quantity("energy")
-    # The numbers that the chip's prices give, and no star against a GPU.
-    assert (energies.values, energies.leader, energies.difference) == (ON_LOIHI, None, None)
-    assert [row["energy"] for row in rows(made)] == [
-        "Loihi 1.00–2.00 µJ",
-        "GPU/CPU 5.00–90.0 µJ",
-        "",
-        "not compared",
-    ]
-    golden(headline(made))
-
-
-@pytest.mark.parametrize(
-    # At both ends of the chip's prices, though the ranges overlap.
-    ("other", "leader"),
-    [((1.5e-6, 3e-6), "snn"), ((1.5e-6, 2.1e-6), None)],
-    ids=["apart", "overlapping"],
-)
-def test_of_two_spiking_networks_the_prices_of_loihi_decide(other, leader, golden):
-    amounts = {**ON_LOIHI, "other": Range(low=other[0], high=other[1])}
-    made = for_loihi(
-        *(timed(name, 0.9, 1.0) for name in ("snn", "other", "cnn")),
-        pairs=[pair(0.0), pair(0.0, b="other"), pair(0.0, a="other")],
-        on_device=amounts,
-    )
-    assert (made.recommendation.recommended, made.recommendation.runner_up) == ("snn", "other")
-    assert made.recommendation.quantity("energy").leader == leader
-    golden(headline(made))
-
-
-def test_nothing_is_recommended_for_loihi_where_no_spiking_network_learned(golden):
-    unlearned = example("at_chance", contenders=["snn"])
-    golden(headline(duel(0.1, 0.9, made=pair(-0.8), caveats=[unlearned], **asked_for("loihi"))))
-
-
 @pytest.mark.parametrize("asked", ["cpu", "gpu"])
 @pytest.mark.parametrize("device", ["cpu", "cuda", None])
 def test_times_of_another_device_decide_nothing(asked, device):

@@ -134,13 +134,9 @@ def test_a_given_setting_changes_the_plan_or_is_refused(case, folders, known_dat
         ("cpu", "cuda", TWINS, True),
         ("gpu", "cuda", TWINS, False),
         ("cpu", "cpu", TWINS, False),
-        ("loihi", "cpu", ("vgg-relu", "vgg-lif"), False),
-        ("loihi", "cpu", ("vgg-relu", "conv-relu"), True),
     ],
 )
-def test_a_target_needs_its_device_and_loihi_a_spiking_network(
-    target, device, contenders, is_idle, monkeypatch
-):
+def test_a_target_needs_its_device(target, device, contenders, is_idle, monkeypatch):
     monkeypatch.setattr("spikeduel.system.hardware.num_gpus", lambda kind: 1)
     changes = {"target": target, "device": device, "contenders": contenders, "precision": "32"}
     experiment = replace(strong("digits", width=8, dropout=0.0, minutes=1.0), **changes)

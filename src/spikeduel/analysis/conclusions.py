@@ -14,7 +14,7 @@ from msgspec import structs
 
 from spikeduel import energy
 from spikeduel.analysis.predicted import Predictions
-from spikeduel.analysis.recommending import ACCOUNTING_OF, with_recommendation
+from spikeduel.analysis.recommending import with_recommendation
 from spikeduel.analysis.run_findings import RunContext, find_caveats
 from spikeduel.auditing.audit_results import SPLITS, Counts, SplitName
 from spikeduel.energy import accounting
@@ -171,10 +171,7 @@ def with_energy(results: Results, prices: energy.Prices = energy.Prices()) -> Re
     ]
     results = structs.replace(results, trials=trials)
     accounted = accounting.compare_run(results, prices.accountings)
-    results = structs.replace(results, energy_accountings=accounted)
-    if (of_device := ACCOUNTING_OF.get(results.experiment.target)) is None:
-        return with_recommendation(results)
-    return with_recommendation(results, accounting.amounts(results, of_device, prices.accountings))
+    return with_recommendation(structs.replace(results, energy_accountings=accounted))
 
 
 def compare_pairs(contenders: Sequence[str], all_predictions: Predictions) -> list[Pair]:

@@ -11,6 +11,8 @@ from statistics import fmean
 from msgspec import structs
 
 from spikeduel.analysis.run_findings import search_option, searches
+from spikeduel.experiment.targets import DEVICES
+from spikeduel.features import providing
 from spikeduel.results import accuracy
 from spikeduel.results.cost_results import AccountedPair, Range
 from spikeduel.results.findings import Finding, is_leak, with_id
@@ -44,13 +46,10 @@ DECIDED_BY: dict[str, Quantity] = {
     "cpu": "latency",
     "gpu": "latency",
     "cortex-m": "operations",
-    "loihi": "energy",
 }
-"""Quantity that decides among contenders that are accurate enough, by the question."""
-ACCOUNTING_OF = {"loihi": "loihi-gpu"}
-"""Accounting that alone decides about energy, by the device that is asked for."""
-Joules = Mapping[str, Range]
-"""Joules of each contender by the accounting of the device that is asked for."""
+"""Quantity that decides among contenders that are accurate enough, by the question; on a device it
+is energy.
+"""
 MAX_STEPS = 3
 DECIDING: dict[Reason, str] = {
     "nothing_learned": "at_chance",
@@ -63,23 +62,23 @@ MIN_TRAINING = 5.0
 """Seconds below which trainings say more about the machine than about the networks."""
 
 
-def with_recommendation(results: Results, on_device: Joules | None = None) -> Results:
-    recommendation = decide(results, on_device)
+def with_recommendation(results: Results) -> Results:
+    recommendation = decide(results)
     return structs.replace(
         results, comparison=structs.replace(results.comparison, recommendation=recommendation)
     )
 
 
-def decide(results: Results, on_device: Joules | None = None) -> Recommendation:
+def decide(results: Results) -> Recommendation:
     left_out = ("memory", "size") if results.experiment.target == "cortex-m" else ("flash", "ram")
     quantities = {
-        quantity: _compare_quantity(quantity, results, on_device)
+        quantity: _compare_quantity(quantity, results)
         for quantity in QUANTITIES
         if quantity not in left_out
     }
     if not quantities["operations"].values:
         del quantities["operations"]
-    decided_by = DECIDED_BY[results.experiment.target]
+    decided_by = DECIDED_BY.get(results.experiment.target, "energy")
     accuracies = {name: value.low for name, value in quantities["accuracy"].values.items()}
     costs = quantities.get(decided_by, QuantityComparison(quantity=decided_by))
     recommendation = _recommended(results, accuracies, costs)
@@ -210,12 +209,10 @@ def _reason_for(recommended: str, pairs: Sequence[Pair | None]) -> Reason:
 
 def running(results: Results, costs: QuantityComparison) -> list[str]:
     """Return the contenders that run on the device asked for; without one, all."""
-    match results.experiment.target:
-        case "cortex-m":
-            return list(costs.values)  # those with a form in int8
-        case "loihi":
-            return [trial.contender for trial in results.trials if trial.spiking]
-    return results.contenders
+    target = results.experiment.target
+    is_limited = target == "cortex-m" or target in DEVICES
+    # Those with a form in int8, or an energy on the device.
+    return list(costs.values) if is_limited else results.contenders
 
 
 def choose(
@@ -328,9 +325,7 @@ def _values(quantity: Quantity, results: Results, trials: Sequence[Trial]) -> li
     return [Range(low=value, high=value) for value in values if value is not None]
 
 
-def _compare_quantity(
-    quantity: Quantity, results: Results, on_device: Joules | None
-) -> QuantityComparison:
+def _compare_quantity(quantity: Quantity, results: Results) -> QuantityComparison:
     by_trial = {
         name: values
         for name, trials in finished(results).items()
@@ -338,9 +333,9 @@ def _compare_quantity(
     }
     means = {name: mean for name, values in by_trial.items() if (mean := mean_range(values))}
     compared, ranked = QuantityComparison(quantity=quantity, values=means), list(means)
-    if quantity == "energy" and results.experiment.target in ACCOUNTING_OF:
-        compared = structs.replace(compared, values=dict(on_device or {}))
-        ranked = [name for name in compared.values if name in running(results, compared)]
+    if quantity == "energy" and results.experiment.target in DEVICES:
+        compared = structs.replace(compared, values=_on_device(results))
+        ranked = list(compared.values)
     if len(ranked) < 2 or (quantity == "accuracy" and not results.common_seeds):
         return compared
     ranked = [name for name in ranked if name not in results.unlearned]
@@ -366,6 +361,16 @@ def _compare_quantity(
     ratio = means[other].low / means[best].low if means[best].low else None
     evidence: Evidence = "significant" if apart and not disturbed else "not significant"
     return structs.replace(compared, difference=ratio, evidence=evidence)
+
+
+def _on_device(results: Results) -> dict[str, Range]:
+    """Return the joules on the device that is asked for, of the contenders that run there."""
+    ((found),) = [
+        joules
+        for energies_on in providing("energies_on").values()
+        if (joules := energies_on(results.experiment.target, results)) is not None
+    ]
+    return found
 
 
 def noticeably_below(lower: Range, higher: Range) -> bool:
@@ -407,6 +412,15 @@ def cheaper(costs: QuantityComparison, a: str, b: str, results: Results) -> Quan
     return structs.replace(costs, leader=cheap, other=dear) if is_cheaper else without_leader
 
 
+def _ratio_is_below(ours: Range, theirs: Range) -> bool:
+    """Return True if the interval of the ratio lies below 1, and the ratio noticeably so. The
+    intervals are multiples of their middles, and errors of two networks are independent.
+    """
+    widths = [math.log(one.high / one.low) / 2 for one in (ours, theirs)]
+    ratio = math.log(ours.low * ours.high / theirs.low / theirs.high) / 2
+    return ratio <= -max(math.hypot(*widths), math.log(MAX_COST_RATIO))
+
+
 def _in_accuracy(
     compared: QuantityComparison, best: str, other: str, results: Results
 ) -> QuantityComparison:
@@ -426,15 +440,13 @@ def _in_energy(
     compared: QuantityComparison, best: str, other: str, results: Results
 ) -> QuantityComparison:
     """Name a leader where all accountings with memory of both agree; without accountings,
-    where ranges do not overlap. On a device, where both ends of its accounting's prices agree.
+    where ranges do not overlap. On a device, where the interval of the ratio does not reach 1.
     """
     compared = structs.replace(compared, leader=None, other=other, evidence="overlap")
-    if results.experiment.target in ACCOUNTING_OF:
-        ours, theirs = compared.values[best], compared.values[other]
-        ends = (ours.low, theirs.low), (ours.high, theirs.high)
-        is_below = all(MAX_COST_RATIO * one <= other for one, other in ends)
-        by_prices = structs.replace(compared, leader=best, evidence="one accounting")
-        return by_prices if is_below else compared
+    if results.experiment.target in DEVICES:
+        is_below = _ratio_is_below(compared.values[best], compared.values[other])
+        on_device = structs.replace(compared, leader=best, evidence="on the device")
+        return on_device if is_below else compared
     accounted = accounted_pair(results, best, other)
     by_group = accounted.by_group if accounted else {}
     compared = structs.replace(compared, by_group=by_group)

@@ -21,6 +21,7 @@ from msgspec.structs import asdict, replace
 
 from spikeduel.energy.rescaling import relu_twin, scaled
 from spikeduel.engine.counting.operations import AMOUNTS, MEANINGS, STEPS, Layer, Operations
+from spikeduel.features import providing
 from spikeduel.results.cost_results import (
     AXES,
     GROUPS,
@@ -279,7 +280,7 @@ def compare_by(pair: CountedPair, definition: Accounting) -> AccountingResult:
 
 
 def all_accountings(more: Sequence[Accounting] = ()) -> list[Accounting]:
-    """Return `more` accountings, then spikeduel's by group; a name once.
+    """Return `more` accountings, then spikeduel's and those of features by group; a name once.
 
     Raises `InputError` for two different ones of one name.
     """
@@ -289,7 +290,9 @@ def all_accountings(more: Sequence[Accounting] = ()) -> list[Accounting]:
             raise InputError(
                 f"two accountings are called {definition.name}: rename one of the files."
             )
+    added = [one for definitions in providing("accountings").values() for one in definitions()]
     named = [read(name) for name in NAMES if name not in by_name]
+    named += [definition for definition in added if definition.name not in by_name]
     named.sort(key=lambda definition: GROUPS.index(definition.group))
     return [*by_name.values(), *named]
 
@@ -318,18 +321,6 @@ def compare_run(results: Results, more: Sequence[Accounting] = ()) -> EnergyAcco
                 title = twins[0].title
                 pairs.append(_compared(networks[name], counted, definitions, name, title, variant))
     return EnergyAccountings(definitions=definitions, pairs=pairs) if pairs else None
-
-
-def amounts(results: Results, name: str, more: Sequence[Accounting] = ()) -> dict[str, Range]:
-    """Return the amount of each counted contender by the accounting `name`."""
-    definition = next(entry for entry in all_accountings(more) if entry.name == name)
-    of_contenders = {}
-    for contender, operations in counted_trials(results).items():
-        kind: Kind = "spiking" if results.of(contender, tested=False)[0].spiking else "other"
-        values = weighed(operations, definition, kind, operations[0].num_steps)
-        if _are_amounts(values):
-            of_contenders[contender] = bounds(values)
-    return of_contenders
 
 
 def against_twin(operations: Operations, more: Sequence[Accounting] = ()) -> AccountedPair:

@@ -23,6 +23,7 @@ from spikeduel.experiment.fields import (
     setting,
     setting_of,
 )
+from spikeduel.experiment.targets import TargetName
 from spikeduel.features import providing
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError, naming, unknown
@@ -103,16 +104,16 @@ class CoreExperiment:
         ),
     ] = 1
     target: Annotated[
-        Literal["accuracy", "speed", "energy", "size", "cpu", "gpu", "cortex-m", "loihi"],
+        TargetName,
         setting(
             "What the recommendation is for: accuracy, inference time, energy per inference, size, "
             "or a device.",
             "accuracy: the most accurate network, or a faster one that is level with it. The "
             "others: the network that leads in speed on this machine, in estimated energy, or in "
             "bytes of weights, unless it loses more accuracy than the tolerance. cpu, gpu: speed "
-            "there, measured. cortex-m: operations in int8, as --int8 counts. loihi: "
-            "energy by the chip's published prices, of spiking networks only. Training is the same "
-            "for all.",
+            "there, measured. cortex-m: operations in int8, as --int8 counts. A device such as "
+            "nucleo-u385 or loihi: estimated energy per inference there, of networks that it runs. "
+            "Training is the same for all.",
             option="--for",
             needs=("comparing",),
         ),

@@ -27,6 +27,9 @@ imports a feature.
 | `holds(run)` | whether all follows that can be computed; asked before a run is packed |
 | `DATASETS` | functions from `DataOptions` to `RawDataset`, by names or beginnings such as "hf:" |
 | `READERS` | functions from the bytes of a recording to its `Events`, by ending of files |
+| `accountings()` | accountings of energy beside those of the core |
+| `TARGETS` | devices that `--for` takes, as `experiment.targets.Target`, by name |
+| `energies_on(target, results)` | joules there by contender that runs; None for others' targets |
 | `PUBLIC` | names in the package that are names in `spikeduel`, too |
 
 Without a `Conclusion` in the package, `section` gets None for it. With `before_training`, the first
@@ -48,6 +51,7 @@ FEATURES: dict[str, str] = {
     "robustness": "spikeduel.features.robustness",
     "ablations": "spikeduel.features.ablations",
     "int8": "spikeduel.features.int8",
+    "device_energy": "spikeduel.features.device_energy",
     "compression": "spikeduel.features.compression",
     "predicting": "spikeduel.features.predicting",
     "export": "spikeduel.features.export",

@@ -5,7 +5,7 @@ from dataclasses import replace
 from statistics import fmean, stdev
 
 from spikeduel import energy
-from spikeduel.analysis.recommending import ACCOUNTING_OF
+from spikeduel.experiment.targets import DEVICES
 from spikeduel.reporting import charts
 from spikeduel.reporting.charts import (
     ACCURACY,
@@ -143,8 +143,8 @@ def at_a_glance(results: Results) -> Chart | None:
         results.recommendation.quantity(quantity).values for quantity in ("energy", "latency")
     )
     axis = energy_axis("on_chip") if energies else _TIME
-    if energies and results.experiment.target in ACCOUNTING_OF:
-        axis = replace(axis, title="energy on Loihi, or on a GPU or a CPU (estimate)")
+    if energies and (device := DEVICES.get(results.experiment.target)):
+        axis = replace(axis, title=f"energy on {device.title} (estimate)")
     rows = [
         _contender(trials, energies.get(name), None if energies else spent.low, results.measure)
         for name, spent in (energies or times).items()

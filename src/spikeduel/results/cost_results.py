@@ -85,9 +85,10 @@ Read = Literal["source", "implementation", "quotation"]
 """Place of reading: the source | a public program that follows it | a quotation."""
 
 
-Group = Literal["memory", "arithmetic", "chip", "operations", "measured", "size"]
+Group = Literal["memory", "arithmetic", "chip", "device", "operations", "measured", "size"]
 """Energy with memory of both networks | of arithmetic alone | by prices of a named chip |
-operations or bits, without a price | measured | bytes of weights.
+by a model fitted to measurements of a device | operations or bits, without a price | measured |
+bytes of weights.
 """
 GROUPS: tuple[Group, ...] = get_args(Group)
 

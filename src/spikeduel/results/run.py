@@ -148,7 +148,7 @@ Evidence = Literal[
     "significant",
     "these models",
     "with memory",
-    "one accounting",
+    "on the device",
     "not significant",
     "all agree",
     "disputed",
@@ -161,8 +161,8 @@ Evidence = Literal[
 """Evidence that a contender is the best in a quantity. "significant" accuracy: by the pair's test;
 times: in every training, by more than measurements differ. "these models": of these trained
 networks alone. Of energy: "all agree": all accountings do, or ranges are apart; "disputed": they do
-not; "with memory": all accountings of the memory of both agree, not all others; "one accounting":
-that of the device asked for, at both ends of its prices; "overlap": ranges do, in all accountings
+not; "with memory": all accountings of the memory of both agree, not all others; "on the device":
+the interval of the ratio there does not reach 1; "overlap": ranges do, in all accountings
 of the memory of both. "the same": by less than measurements differ. "not learned": fewer than two
 contenders have.
 """

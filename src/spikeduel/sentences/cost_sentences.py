@@ -212,6 +212,7 @@ GROUP_TITLES: dict[Group, str] = {
     "memory": "with memory on both sides",
     "arithmetic": "by arithmetic alone",
     "chip": "on named chips",
+    "device": "on measured devices",
     "operations": "in operations or bits",
     "measured": "as measured on this machine",
     "size": "in bytes of weights",

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from spikeduel.analysis.recommending import cheaper, running, timed_elsewhere, was_busy
 from spikeduel.analysis.run_findings import search_option
 from spikeduel.experiment.settings import Experiment
+from spikeduel.experiment.targets import DEVICES
 from spikeduel.results.accuracy import constant_accuracy
 from spikeduel.results.findings import ADVICE, sentence, with_id
 from spikeduel.results.run import (
@@ -33,8 +34,9 @@ RULE = (
     "With --for speed, energy or size, the contender that leads in that is recommended, unless "
     "its deficit is above the tolerance; a ratio below 1.1 does not count. With --for cpu or "
     "gpu, that is speed, timed there. With --for cortex-m, it is operations in int8, and a "
-    "contender that export --to c cannot write is not recommended. With --for loihi, it is energy "
-    "by the published prices of that chip, and a network that does not spike is not recommended. "
+    "contender that export --to c cannot write is not recommended. With --for a device, such as "
+    "nucleo-u385 or loihi, it is energy there, by a model fitted to a power meter: the interval "
+    "of the ratio must not reach 1, and a network that the device does not run is not recommended. "
     "A contender leads in energy if all accountings that count the memory of both agree. "
     "--tolerance sets the tolerance. If several would be recommended in place of the most "
     "accurate, the most accurate of these is compared with the others of them, and so on. Between "
@@ -95,7 +97,7 @@ _ACCOUNTINGS: dict[Evidence, str] = {
     "with memory": " by all accountings with memory on both sides",
 }
 _AGREEMENT: dict[Evidence, str] = {
-    "one accounting": "at all prices",
+    "on the device": "on the device",
     "not measured": "not compared",
 }
 """Agreement of accountings on which of two networks needs less energy."""
@@ -122,10 +124,7 @@ _NEITHER = {
     False: "Neither clearly needs less energy",
 }
 """Sentences on two energies without a lower one, by whether accountings disagree."""
-_DEVICES: dict[str, str] = {
-    "cortex-m": "in int8 on a Cortex-M, as vgg-lif and vgg-relu do",
-    "loihi": "on Loihi, which runs spiking networks only",
-}
+_IN_INT8 = "in int8 on a Cortex-M, as vgg-lif and vgg-relu do"
 DISTANCE = {
     "cpu": "Times are those of this machine's processor, measured.",
     "gpu": "Times are those of this machine's GPU, measured.",
@@ -133,10 +132,6 @@ DISTANCE = {
         "Int8 operations are counted, not measured. Finding spikes and updating neurons at every "
         "step is not among them: of the instructions of an emulated Cortex-M4 it was 37 % in "
         "vgg-lif, 19 % in vgg-relu. Cycles and energy were not measured."
-    ),
-    "loihi": (
-        "Energies are estimates from counted operations and published prices of Loihi's parts; no "
-        "chip was measured."
     ),
 }
 """Distance of a recommendation for a device from a measurement on it."""
@@ -206,7 +201,7 @@ def _recommendation(results: Results) -> list[str]:
     ]
     reasons = [_accuracy(recommendation, results), _cost(recommendation, results)]
     if recommendation.reason == "runs_alone":
-        where = _DEVICES[results.experiment.target]
+        where = _where(results.experiment.target)
         lines.append(f"It is the only network here that runs {where}.")
     if recommendation.reason == "runs_alone" or (
         recommendation.reason == "cheaper" and reasons[1][0] > 0
@@ -232,14 +227,22 @@ def _distance(results: Results) -> str:
     device = results.experiment.target
     if timed_elsewhere(results):
         return _ELSEWHERE[device]
-    distance, there = (
-        DISTANCE.get(device, ""),
-        running(results, results.recommendation.quantity("energy")),
-    )
+    if device not in DEVICES:
+        return DISTANCE.get(device, "")
+    there = running(results, results.recommendation.quantity("energy"))
     left_out = [name for name in results.contenders if name not in there]
-    if device == "loihi" and left_out and results.recommendation.reason != "runs_alone":
-        return f"Left out, as Loihi runs spiking networks only: {listed(left_out)}. {distance}"
-    return distance
+    if left_out and results.recommendation.reason != "runs_alone":
+        without = f"{listed(left_out)} cannot run on {DEVICES[device].title} and was left out"
+        return f"{without}. {DEVICES[device].distance}"
+    return DEVICES[device].distance
+
+
+def _where(target: str) -> str:
+    """Return the place where networks run, with what it does not run."""
+    if target not in DEVICES:
+        return _IN_INT8
+    limit = DEVICES[target].limit
+    return f"on {DEVICES[target].title}{f', which {limit}' if limit else ''}"
 
 
 def _asked(experiment: Experiment) -> str:
@@ -252,7 +255,7 @@ def _asked(experiment: Experiment) -> str:
 
 def _why_not(recommendation: Recommendation, results: Results) -> str:
     if recommendation.reason == "none_runs":
-        return f"no network that learned anything runs {_DEVICES[results.experiment.target]}"
+        return f"no network that learned anything runs {_where(results.experiment.target)}"
     if (pair := recommendation.pair) is None:
         return _WHY_NOT[recommendation.reason]
     tested = f"{counted(pair.n, 'test image')} and {counted(pair.seeds, 'seed')}"
@@ -319,6 +322,8 @@ def _cost(recommendation: Recommendation, results: Results) -> tuple[float, str]
         recommendation.recommended or "",
         recommendation.runner_up or "",
     )
+    if recommended in compared.values and recommendation.reason == "runs_alone":
+        return 0.0, f"Its energy there is {range_in_words(compared.values[recommended])} an image."
     if not {recommended, runner_up} <= compared.values.keys():
         return 0.0, ""
     ours, theirs = compared.values[recommended], compared.values[runner_up]
@@ -339,10 +344,6 @@ def _energies(
     recommendation: Recommendation, results: Results, ours: str, theirs: str
 ) -> tuple[float, str]:
     """Return the advantage of `recommended` in energy, and a sentence on the two."""
-    if recommendation.reason == "runs_alone":
-        other = recommendation.runner_up
-        text = f"Its energy there is {ours} per image, and that of {other} is {theirs}"
-        return 0.0, f"{text} on a GPU (lowest) or a CPU (highest)."
     compared = cheaper(
         recommendation.quantity("energy"),
         recommendation.recommended or "",
@@ -356,7 +357,8 @@ def _energies(
     text = f"It needs {'less' if advantage > 0 else 'more'} energy{by}"
     if not compared.leader:
         text = _NEITHER[compared.evidence == "disputed"]
-    where = "Loihi" if results.experiment.target == "loihi" else "45 nm"
+    device = DEVICES.get(results.experiment.target)
+    where = device.title if device else "45 nm"
     return advantage, f"{text} ({where}: {ours} against {theirs})."
 
 
@@ -421,9 +423,7 @@ def cell(results: Results, name: str, compared: QuantityComparison) -> Averaged:
         case "latency":
             return Averaged(f"{1000 * value.low:.3g} ms")
         case "energy":
-            device = "Loihi " if name in running(results, compared) else "GPU/CPU "
-            of_device = device if results.experiment.target == "loihi" else ""
-            return Averaged(of_device + range_in_words(value).replace(" to ", "–"))
+            return Averaged(range_in_words(value).replace(" to ", "–"))
         case "operations":
             return Averaged(f"{value.low / 1e6:.3g} M")
     number = amount(value.low)

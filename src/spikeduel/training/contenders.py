@@ -26,6 +26,7 @@ from spikeduel.engine.networks.training_step import batch_norms
 from spikeduel.engine.neurons import NEURONS
 from spikeduel.evaluation.measures import measured_after_epochs
 from spikeduel.experiment.settings import NUMERICS_VERSION, TUNABLE, Experiment
+from spikeduel.experiment.targets import DEVICES
 from spikeduel.features import providing
 from spikeduel.system import hardware, registry, typed
 from spikeduel.system.errors import InputError, SpikeduelError, naming
@@ -259,6 +260,7 @@ def missing(
     for_others = f"it is for {kinds[not is_recorded]}, and {prepared.name} has {kinds[is_recorded]}"
     no_rival, device = "one contender has no rival", hardware.resolve(experiment.device).kind
     other = "cuda, on a machine with a GPU" if device == "cpu" else "cpu"
+    chip = DEVICES.get(experiment.target)
     concerns_none = f"it concerns none of the contenders ({', '.join(experiment.contenders)})"
     conditions = [
         ("images", not is_recorded, for_others),
@@ -295,10 +297,9 @@ def missing(
         ("target", len(cards) > 1 or added, no_rival),
         (
             "target",
-            experiment.target != "loihi"
-            or "snn" in added
-            or any(card.kind == "snn" for card in cards),
-            "Loihi runs spiking networks only, and no contender spikes",
+            chip is None
+            or any(chip.runs(kind == "snn") for kind in {*added, *(card.kind for card in cards)}),
+            f"{experiment.target} {chip.limit if chip else ''}, and all contenders are others",
         ),
         (
             "target",

@@ -34,6 +34,7 @@ TITLES: dict[Group, str] = {
     "memory": "energy with memory on both sides",
     "arithmetic": "energy by arithmetic alone",
     "chip": "energy on named chips against a GPU, CPU or arithmetic alone",
+    "device": "energy on measured devices",
     "operations": "operations or bits",
     "size": "bytes of weights",
     "measured": "inference time",
