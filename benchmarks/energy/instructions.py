@@ -48,6 +48,7 @@ NUM_IMAGES = 20
 def calls(network: str) -> Iterator[str]:
     """Yield the calls of CMSIS-NN for the layers of a network of MLPerf Tiny."""
     module, images = mlperf_tiny.network(network)
+    module = mlperf_tiny.padded(module)
     made: list[str] = []
 
     def add(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:

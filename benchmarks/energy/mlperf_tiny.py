@@ -1,5 +1,7 @@
 """The four networks of MLPerf Tiny, untrained: their shapes decide how many operations they take.
 
+spikeduel does not count multiplications with the zeros of a border; MLPerf Tiny does (`padded`).
+
 Shapes as in github.com/mlcommons/tiny (commit 1d0f2cd), benchmark/training: `keras_model.py` of
 each task.
 """
@@ -16,9 +18,11 @@ def convolution(
 ) -> nn.Module:
     """Return a convolution with the padding of TensorFlow's "same", batch norm and ReLU."""
     height, width = (size, size) if isinstance(size, int) else size
+    # TensorFlow pads strided convolutions unevenly.
+    padding = (height // 2, width // 2) if stride == 1 else (0, 0)
     return nn.Sequential(
-        Same((height, width), stride),
-        nn.Conv2d(inputs, outputs, (height, width), stride, groups=groups, bias=False),
+        Same((height, width), stride) if stride > 1 else nn.Identity(),
+        nn.Conv2d(inputs, outputs, (height, width), stride, padding, groups=groups, bias=False),
         nn.BatchNorm2d(outputs),
         nn.ReLU(),
     )
@@ -118,3 +122,14 @@ def network(name: str) -> tuple[nn.Module, Tensor]:
     build, size = NETWORKS[name]
     generator = torch.Generator().manual_seed(0)
     return build().eval(), torch.rand(2, *size, generator=generator)
+
+
+def padded(module: nn.Module) -> nn.Module:
+    """Return `module` with borders as inputs, so that multiplications with them count."""
+    for layer in [layer for layer in module.modules() if isinstance(layer, nn.Sequential)]:
+        for place, part in enumerate(layer):
+            if isinstance(part, nn.Conv2d) and any(part.padding):
+                height, width = part.padding
+                layer[place - 1] = nn.ZeroPad2d((width, width, height, height))
+                part.padding = (0, 0)
+    return module

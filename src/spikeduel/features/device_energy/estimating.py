@@ -64,7 +64,7 @@ def energy_of(
     >>> import torch
     >>> network = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
     >>> print(sd.energy_of(network, torch.rand(4, 1, 28, 28), device="nucleo-u385"))
-    853 nJ (596 nJ to 1.22 µJ) an inference on Nucleo-U385 (Cortex-M33) with X-CUBE-AI 10.2
+    854 nJ (593 nJ to 1.23 µJ) an inference on Nucleo-U385 (Cortex-M33) with X-CUBE-AI 10.2
     """
     name = device_named(device)
     counted = counted_network(module, images, num_steps, declared, batch_size)
