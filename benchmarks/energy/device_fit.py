@@ -38,7 +38,7 @@ from scipy import optimize, stats
 
 import spikeduel as sd
 from benchmarks import shared
-from benchmarks.energy import mlperf_tiny
+from benchmarks.energy import instructions as written, mlperf_tiny
 from benchmarks.tables import TEMPLATES
 from spikeduel.energy.accounting import Amounts, mean_amounts
 from spikeduel.features.device_energy.device_models import (
@@ -88,6 +88,31 @@ ON_CORTEX_M4 = {
     "nucleo-u385-x-cube-ai-10.2": "nucleo-l4r5-x-cube-ai-10.2",
 }
 """The newest of each board, and the Cortex-M4 with the same software."""
+
+
+MEANINGS_OF_TERMS = {
+    ONCE: "an inference, whatever the network",
+    "T": "a time step",
+    "macs": "a multiplication",
+    "macs * depthwise": "a multiplication of a depthwise convolution, in addition",
+    "weights": "a weight",
+    "acs": "a synaptic operation (an addition that a spike causes)",
+    "spikes": "a spike",
+    "neuron_updates": "a neuron and step",
+    **dict(
+        zip(
+            written.TERMS,
+            (
+                "an addition in a convolution, or a multiplication of its input that is not 0",
+                "the same in a dense layer",
+                "a neuron and step",
+                "an output of a layer and step",
+            ),
+            strict=True,
+        )
+    ),
+}
+"""What a unit of each term is."""
 
 
 @dataclass(frozen=True)
@@ -295,16 +320,16 @@ def relative_cycles(device: str, reference: str) -> float:
 
 def of_spiking_networks() -> dict[str, EnergyModel]:
     """Return the models of spiking networks on microcontrollers."""
-    written, by_network = shared.read(INSTRUCTIONS), cycles_of_instruction()
+    found, by_network = shared.read(INSTRUCTIONS), cycles_of_instruction()
     logs = np.log([*by_network.values()])
-    error = math.hypot(np.std(logs, ddof=1), written["root mean square error"])
+    error = math.hypot(np.std(logs, ddof=1), found["root mean square error"])
     width = math.exp(stats.t.ppf((1 + PROBABILITY) / 2, len(logs) - 1) * error)
     made = {}
     for device, reference in ON_CORTEX_M4.items():
         one = picojoules_of_cycle(device) * relative_cycles(device, reference)
         picojoules = {
             term: one * math.exp(logs.mean()) * number
-            for term, number in written["instructions"].items()
+            for term, number in found["instructions"].items()
             if number
         }
         made[device] = EnergyModel(picojoules=picojoules, factor=width, networks=len(logs))
@@ -406,6 +431,7 @@ def page() -> str:
         relative=" to ".join(f"{end(relative):.2f}" for end in (min, max)),
         cycle_low=f"{min(prices):.0f}",
         cycle_high=f"{max(prices):.0f}",
+        meaning=lambda term: MEANINGS_OF_TERMS[term],
         energy=lambda picojoules: energy_in_words(picojoules * 1e-12),
         number=lambda value: f"{value:,.0f}" if value >= 100 else f"{value:.3g}",
         per_cent=lambda share: f"{100 * share:.0f} %",

@@ -128,8 +128,9 @@ def padded(module: nn.Module) -> nn.Module:
     """Return `module` with borders as inputs, so that multiplications with them count."""
     for layer in [layer for layer in module.modules() if isinstance(layer, nn.Sequential)]:
         for place, part in enumerate(layer):
-            if isinstance(part, nn.Conv2d) and any(part.padding):
-                height, width = part.padding
+            if isinstance(part, nn.Conv2d) and part.padding != (0, 0):
+                # `convolution` pads a kernel of odd size by half of it.
+                height, width = (size // 2 for size in part.kernel_size)
                 layer[place - 1] = nn.ZeroPad2d((width, width, height, height))
                 part.padding = (0, 0)
     return module
