@@ -129,6 +129,14 @@ def test_a_network_has_to_fit_into_memory(flash, ram, reason):
     assert found is None if reason is None else found.startswith(reason)
 
 
+def test_a_chip_has_so_many_neurons():
+    name = NEWEST["loihi"]
+    small = structs.replace(devices()[name], max_neurons=1)
+    reason = reason_against(small, models()[name]["spiking"], "spiking", spiking())
+    assert reason.endswith("neurons, and the chip has 1")
+    assert estimate(name, "spiking", [spiking()]).joules
+
+
 def test_a_run_has_each_contender_on_each_board(run):
     conclusion = conclude(run, None)
     assert len(conclusion.rows) == 2 * len(NEWEST)

@@ -58,6 +58,7 @@ class Device(Frozen, forbid_unknown_fields=True):
     megahertz: Amount | None = None
     flash_kilobytes: Amount | None = None
     ram_kilobytes: Amount | None = None
+    max_neurons: Positive | None = None
     published: dict[str, Amount] = {}
 
 
@@ -155,10 +156,12 @@ def reason_against(
     layers = operations.layers
     weights = sum(layer.weights + layer.biases for layer in layers)
     largest = max((layer.inputs + layer.outputs for layer in layers if layer.weights), default=0.0)
-    membranes = 2 * sum(layer.neurons or 0.0 for layer in layers)
+    neurons = sum(layer.neurons or 0.0 for layer in layers)
+    if device.max_neurons and neurons > device.max_neurons:
+        return f"it has {neurons:,.0f} neurons, and the chip has {device.max_neurons:,}"
     limits = (
         ("weights", weights, "flash", device.flash_kilobytes),
-        ("activations", largest + membranes, "RAM", device.ram_kilobytes),
+        ("activations", largest + 2 * neurons, "RAM", device.ram_kilobytes),
     )
     for what, needed, memory, kilobytes in limits:
         if kilobytes is not None and needed > 1000 * kilobytes:
