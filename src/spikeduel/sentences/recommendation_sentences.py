@@ -69,8 +69,8 @@ MEANINGS: dict[Quantity | Measure, str] = {
     "energy": (
         "Estimated energy per inference, 45 nm, with neurons and memory on the chip: from the "
         "cheapest to the most expensive way to compute it. The star follows the published "
-        "accountings with memory on both sides, if all agree. With --for loihi: by published "
-        "prices of Loihi, and for networks that do not spike of a GPU (lowest) and a CPU (highest)."
+        "accountings with memory on both sides, if all agree. With --for a device: "
+        "estimated energy there, with its 80 % interval."
     ),
     "memory": "Memory of a process at its first inference, Python and PyTorch included.",
     "size": "Size of the weights.",
