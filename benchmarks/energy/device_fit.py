@@ -23,7 +23,7 @@ are those that Skymizer measured with CMSIS-NN, by instructions of the same code
 cores, that times the cycles which ST's software takes there, in those it takes on the Cortex-M4.
 
 The results go to benchmarks/results/device-fit.json; `--write` makes `fitted.toml`, the models that
-spikeduel has, and docs/device-energy.md.
+spikeduel has, and docs/features/device_energy.md.
 """
 
 import math
@@ -54,7 +54,7 @@ from spikeduel.sentences.cost_sentences import energy_in_words
 from spikeduel.system.sentences import listed
 from spikeduel.system.typed import parse_toml
 
-PAGE = shared.DOCS / "device-energy.md"
+PAGE = shared.DOCS / "features" / "device_energy.md"
 RESULT, INSTRUCTIONS = "device-fit.json", "instructions.json"
 DENSE = ("macs", "macs * depthwise", "weights")
 PRIOR, LOG_SD, NOISE = 1.0, 1.0, 0.15
@@ -402,7 +402,7 @@ def main() -> None:
 
 
 def page() -> str:
-    """Return docs/device-energy.md."""
+    """Return docs/features/device_energy.md."""
     document, found = shared.read(RESULT), devices()
     by_software = [
         measured.microjoules / 1000

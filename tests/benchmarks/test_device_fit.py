@@ -6,6 +6,8 @@ from dataclasses import replace
 import pytest
 
 from benchmarks import shared
+
+pytest.importorskip("spikeduel.features.device_energy")
 from benchmarks.energy import device_fit, mlperf_tiny
 from spikeduel.features.device_energy.device_models import devices, models
 

@@ -13,7 +13,7 @@ from benchmarks.records import leaderboard
 
 ENTRIES = leaderboard.entries()
 pytestmark = pytest.mark.skipif(
-    not {"ablations", "label_issues", "tuning"} <= FEATURES.keys(),
+    not {"ablations", "device_energy", "label_issues", "tuning"} <= FEATURES.keys(),
     reason="conclusions of the kits follow from these features",
 )
 
