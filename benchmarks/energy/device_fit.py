@@ -36,11 +36,11 @@ from typing import Any
 import numpy as np
 from scipy import optimize, stats
 
-import spikeduel as sd
 from benchmarks import shared
 from benchmarks.energy import instructions as written, mlperf_tiny
 from benchmarks.tables import TEMPLATES
 from spikeduel.energy.accounting import Amounts, mean_amounts
+from spikeduel.evaluation.costing import counted_network
 from spikeduel.features.device_energy.device_models import (
     ONCE,
     EnergyModel,
@@ -137,13 +137,13 @@ Fit = Callable[[Sequence[Log]], dict[str, np.ndarray]]
 @cache
 def amounts(network: str) -> Amounts:
     """Return the amounts of a network of MLPerf Tiny by layer."""
-    return mean_amounts([sd.cost(*mlperf_tiny.network(network)).layers])
+    return mean_amounts([counted_network(*mlperf_tiny.network(network)).layers])
 
 
 def multiplications(network: str) -> float:
     """Return the multiplications of a network of MLPerf Tiny, those with zeros of borders too."""
     module, images = mlperf_tiny.network(network)
-    return sd.cost(mlperf_tiny.padded(module), images).operations.totals.macs.dense.hoisted
+    return counted_network(mlperf_tiny.padded(module), images).totals.macs.dense.hoisted
 
 
 def counted(measured: Measured, terms: Sequence[str]) -> tuple[float, ...]:

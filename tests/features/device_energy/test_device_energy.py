@@ -13,6 +13,7 @@ from factories import example, latency, pair, results, trial
 from made_operations import plain, spiking
 from spikeduel.analysis import recommending
 from spikeduel.analysis.recommending import with_recommendation
+from spikeduel.evaluation.costing import counted_network
 from spikeduel.experiment.recipes import baseline, strong
 from spikeduel.experiment.targets import DEVICES
 from spikeduel.features.device_energy import conclude, energies_on, section, tables
@@ -263,7 +264,7 @@ def test_a_depthwise_convolution_is_counted_as_one():
     def depthwise(**changes):
         convolution = nn.Conv2d(4, 4, 3, **changes)
         network = nn.Sequential(convolution, nn.Flatten(), nn.Linear(144, 2))
-        first, last = sd.cost(network, torch.rand(1, 4, 8, 8)).layers
+        first, last = counted_network(network, torch.rand(1, 4, 8, 8)).layers
         assert not last.depthwise
         return first.depthwise
 
