@@ -1,16 +1,9 @@
 /* Layers of a network by CMSIS-NN on a Cortex-M, one after the other (CALLS), with the instructions
    of all (emulated, from SysTick under QEMU's -icount shift=0). The values are arbitrary. */
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
+#include "semihosting.h"
 
 #include "arm_nnfunctions.h"
 
-#define REGISTER(address) (*(volatile uint32_t *)(address))
-#define SYST_CSR REGISTER(0xE000E010)
-#define SYST_RVR REGISTER(0xE000E014)
-#define SYST_CVR REGISTER(0xE000E018)
-#define TICKS_MASK 0xFFFFFFu
 #define MAX_CHANNELS 1024
 
 static int8_t in[400000], out[400000], weights[300000], buffer[200000];
@@ -18,35 +11,6 @@ static int32_t biases[MAX_CHANNELS], multipliers[MAX_CHANNELS], shifts[MAX_CHANN
 static cmsis_nn_context context = {buffer, sizeof buffer};
 static cmsis_nn_per_channel_quant_params channels = {multipliers, shifts};
 static int status;
-
-extern uint32_t stack_top, data_from, data_start, data_end, zero_start, zero_end;
-
-static long semihosted(long operation, const void *what)
-{
-    register long r0 __asm__("r0") = operation;
-    register const void *r1 __asm__("r1") = what;
-    __asm__ volatile("bkpt 0xAB" : "+r"(r0) : "r"(r1) : "memory");
-    return r0;
-}
-
-static void print_number(uint32_t number, char end)
-{
-    char text[13], *at = text + sizeof text - 1;
-    *at = 0;
-    *--at = end;
-    do
-        *--at = (char)('0' + number % 10);
-    while (number /= 10);
-    semihosted(4, at);
-}
-
-static void leave(void)
-{
-    static const uint32_t done[2] = {0x20026, 0};
-    semihosted(0x20, done);
-    for (;;)
-        ;
-}
 
 /* A convolution of an image that is padded already. */
 static void convolution(int kh, int kw, int from, int to, int h, int w, int oh, int ow, int stride)

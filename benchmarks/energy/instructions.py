@@ -73,9 +73,8 @@ def of_cmsis(network: str, checkout: Path, folder: Path) -> float:
     (folder / "calls.h").write_text("\n".join(calls(network)))
     root = checkout / "CMSIS"
     sources = {file for form in SOURCES for file in (root / "NN" / "Source").rglob(form)}
-    included = [f"-I{root / place}" for place in ("NN/Include", "Core/Include", "DSP/Include")] + [
-        f"-I{folder}"
-    ]
+    places = [root / place for place in ("NN/Include", "Core/Include", "DSP/Include")]
+    included = [f"-I{place}" for place in (*places, folder, board.START)]
     flags = ("-mcpu=cortex-m4", "-mthumb", "-O3", "-std=c99", "-DARM_MATH_DSP", "-w")
     linked = ("-nostartfiles", "--specs=nosys.specs", "-ffunction-sections", "-Wl,--gc-sections")
     program = folder / "network.elf"

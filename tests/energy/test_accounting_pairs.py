@@ -411,7 +411,7 @@ def test_a_run_sets_every_spiking_contender_against_all_others_and_its_variants(
     assert [group for group in accounted.by_group if group != "device"] == groups
     groups = [entry.group for entry in accountings.definitions]
     assert groups == sorted(groups, key=GROUPS.index)
-    assert {entry.name for entry in accountings.definitions} >= {*accounting.NAMES}
+    assert accountings.definitions == accounting.all_accountings()
 
 
 def test_a_contender_at_chance_has_no_ratio():

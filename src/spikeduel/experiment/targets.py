@@ -1,10 +1,11 @@
-"""What a recommendation is for: a question, or a device that a feature knows."""
+"""Targets of a recommendation: questions, and devices that features know."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from spikeduel.features import providing
 
+ONLY_SPIKING, NO_SPIKING = "runs spiking networks only", "runs no spiking networks"
 QUESTIONS = ("accuracy", "speed", "energy", "size", "cpu", "gpu", "cortex-m")
 
 
@@ -24,10 +25,10 @@ class Target:
 
     @property
     def limit(self) -> str:
-        """What it does not run; "" if it runs both."""
+        """The restriction to a kind of network, in words; "" if it runs both."""
         if self.spiking and self.other:
             return ""
-        return "runs spiking networks only" if self.spiking else "runs no spiking networks"
+        return ONLY_SPIKING if self.spiking else NO_SPIKING
 
 
 DEVICES: dict[str, Target] = {

@@ -15,6 +15,7 @@ from msgspec import Meta
 
 from spikeduel.energy.accounting import Amounts, evaluate, mean_amounts, parse
 from spikeduel.engine.counting.operations import MEANINGS, STEPS, Operations
+from spikeduel.experiment.targets import NO_SPIKING, ONLY_SPIKING
 from spikeduel.features.device_energy.targets import FILES, FITTED, NEWEST
 from spikeduel.results.cost_results import Kind, Range, Text
 from spikeduel.system.errors import unknown
@@ -25,7 +26,7 @@ ONCE = "inference"
 
 
 class Measured(Frozen, forbid_unknown_fields=True):
-    """A network whose energy per inference was measured, and how many inferences a second took.
+    """Measured energy per inference of a network, and its inferences per second.
 
     `amounts`: what it takes, unless it is one of MLPerf Tiny. Networks of a `group` are alike. One
     that is `only_tested` is not fitted.
@@ -40,7 +41,7 @@ class Measured(Frozen, forbid_unknown_fields=True):
 
 
 class Device(Frozen, forbid_unknown_fields=True):
-    """What was measured on a device with one version of its software, and where that is written.
+    """Measurements on a device with one version of its software, and their source.
 
     `published`: picojoules of one unit of an amount that were not fitted here.
     """
@@ -152,7 +153,7 @@ def reason_against(
     int8 with membranes of 16 bits.
     """
     if model is None:
-        return "runs spiking networks only" if kind == "other" else "runs no spiking networks"
+        return ONLY_SPIKING if kind == "other" else NO_SPIKING
     layers = operations.layers
     weights = sum(layer.weights + layer.biases for layer in layers)
     largest = max((layer.inputs + layer.outputs for layer in layers if layer.weights), default=0.0)
