@@ -9,10 +9,12 @@ NAME=PATH says where a data set of the study lies: the files of a known one, or 
 contenders train for equal minutes; with `--lengths`, until they have converged: for as many epochs
 as validation images choose, with the first seed (`converged`). What the store under `--runs` holds
 is not trained again. The results go to benchmarks/results/equal-grids.json by data set and budget;
-`--write` makes docs/frontier.md and its figures of them, and of benchmarks/results/frontier.json,
-which has those of earlier, unequal grids.
+`--write` makes docs/frontier.md of them, its figures, and the tables of all networks and ratios in
+docs/frontier; and also of benchmarks/results/frontier.json, which has those of earlier, unequal grids.
 """
 
+import csv
+import io
 import shutil
 import statistics
 import tempfile
@@ -35,20 +37,16 @@ from spikeduel.experiment.recipes import asked
 from spikeduel.experiment.settings import SETTINGS, Experiment
 from spikeduel.features.compression.compression_section import chart
 from spikeduel.features.compression.compression_variants import VARIANTS
-from spikeduel.features.compression.frontier_analysis import Network, costs_at
+from spikeduel.features.compression.frontier_analysis import ALL_SPIKING, Network, costs_at
 from spikeduel.features.compression.frontier_results import (
     BreakEven,
     Conclusion,
-    EqualAccuracy,
     FrontierPair,
     RatioResult,
 )
 from spikeduel.features.compression.frontier_sentences import (
     FRONTIER,
     RATIOS,
-    TITLES,
-    at_equal_accuracy,
-    by_group,
     even_rate,
     highest,
     label,
@@ -63,20 +61,24 @@ from spikeduel.results.cost_results import Group, Range
 from spikeduel.results.means import by_contender
 from spikeduel.sentences.columns import tenths, text_rows
 from spikeduel.system import numbers
-from spikeduel.system.grouped import grouped
 from spikeduel.system.hardware import compute_on
 from spikeduel.system.progress import Progress, TerminalProgress
-from spikeduel.system.sentences import listed
 from spikeduel.system.typed import plain
 from spikeduel.training.jobs import Processes, Workers
 
 RESULT, EARLIER = "equal-grids.json", "frontier.json"
 MINUTES, CONVERGED = "equal minutes", "converged"
 """Budgets of training."""
+EARLIER_GRIDS = "equal minutes, unequal grids"
+"""Budget of the results of `EARLIER`."""
 MIN_GAIN = 0.001
 """Validation accuracy by which longer training must be better."""
-PAGE = shared.DOCS / "frontier.md"
-COLOURS = {"vgg-lif": SPIKING_COLOURS[0], "vgg-relu": OTHER_COLOURS[0]}
+PAGE, TABLES = shared.DOCS / "frontier.md", shared.DOCS / "frontier"
+COLOURS = dict(
+    zip(
+        ("vgg-lif", "vgg-integer", "vgg-relu"), (*SPIKING_COLOURS[:2], *OTHER_COLOURS), strict=False
+    )
+)
 STUDY = shared.ROOT / "studies" / "frontier.toml"
 MIN_FOR_EXITS = 1497
 """Validation images that an early exit takes."""
@@ -209,29 +211,29 @@ def converged(by_epochs: dict[str, dict[int, float]]) -> int:
     return epochs
 
 
-KINDS: tuple[Group, ...] = (
-    "memory",
-    "arithmetic",
-    "chip",
-    "device",
-    "operations",
-    "size",
-    "measured",
-)
+COST_TITLES: dict[Group, str] = {
+    "measured": "inference time",
+    "memory": "energy with memory",
+    "arithmetic": "energy, arithmetic only",
+    "chip": "energy on named chips",
+    "operations": "operations or bits",
+    "size": "bytes of weights",
+}
 """Columns of costs at equal accuracy."""
 
 
 @dataclass(frozen=True)
 class EqualCost:
-    """Cost of the spiking family as a multiple of the other's, by all accountings of one kind.
+    """Cost of spiking networks as a multiple of the other's, by all accountings of one kind.
 
-    `counts`: accountings by result.
+    `counts`: accountings by result. `unequal`: the CNN had a larger grid of sizes and bits.
     """
 
     accuracy: float
     ratio: Range
     label: str
     counts: dict[RatioResult, int]
+    unequal: bool
 
 
 def costs_at_equal_accuracy() -> dict[str, dict[Group, EqualCost]]:
@@ -240,14 +242,17 @@ def costs_at_equal_accuracy() -> dict[str, dict[Group, EqualCost]]:
     Most kinds of a data set share an accuracy; `EqualCost.accuracy` says which do not.
     """
     costs: dict[str, dict[Group, EqualCost]] = {}
-    for name, entry in shared.read(EARLIER).items():
-        (pair,) = msgspec.convert(entry["frontier"], Conclusion).pairs
+    for name, budget, entry in entries():
+        if budget == CONVERGED:
+            continue
+        pair = entry["found"].pairs[0]
         costs[name] = {
             group: EqualCost(
                 at.accuracy,
                 whole(ratios),
                 label(ratios, pair),
                 Counter(ratio.result for ratio in ratios),
+                budget == EARLIER_GRIDS,
             )
             for group, (at, ratios) in highest(pair).items()
         }
@@ -279,25 +284,23 @@ def readme_table() -> str:
     costs = costs_at_equal_accuracy()
 
     def heading(name: str) -> str:
-        accuracies = sorted(costs[name][kind].accuracy for kind in COST_ROWS)
+        known = [costs[name][kind] for kind in COST_ROWS if kind in costs[name]]
+        accuracies = sorted(cost.accuracy for cost in known)
         ends = dict.fromkeys(tenths(accuracy) for accuracy in (accuracies[0], accuracies[-1]))
-        return f"{COST_COLUMNS[name]}<br>at {' to '.join(ends)} %"
+        star = " †" if known[0].unequal else ""
+        return f"{COST_COLUMNS[name]}{star}<br>at {' to '.join(ends)} %"
 
-    def cell(cost: EqualCost) -> str:
+    def cell(cost: EqualCost | None) -> str:
+        if cost is None:
+            return "–"
         bold = "**" if cost.counts.keys() in ({"less"}, {"more"}) else ""
         return f"{bold}{times(cost.ratio)}{bold}<br>{cost.label}"
 
     rows = [
-        [title, *(cell(by_kind[kind]) for by_kind in costs.values())]
+        [title, *(cell(by_kind.get(kind)) for by_kind in costs.values())]
         for kind, title in COST_ROWS.items()
     ]
     return tables.written(["SNN / CNN", *map(heading, costs)], rows)
-
-
-def at_equal(at: EqualAccuracy, group: Group, pair: FrontierPair) -> str:
-    """Return the range of ratios, and what they show."""
-    ratios = by_group(at).get(group)
-    return f"{times(whole(ratios))}: {label(ratios, pair)}" if ratios else "–"
 
 
 def at_highest(pair: FrontierPair, kinds: Sequence[Group]) -> Iterator[str]:
@@ -317,9 +320,22 @@ def at_highest(pair: FrontierPair, kinds: Sequence[Group]) -> Iterator[str]:
         yield f"{times(whole(costs))}{elsewhere}: {label(costs, pair)}"
 
 
+def epochs(entry: dict[str, Any], contender: str) -> int:
+    """Return the epochs of a contender."""
+    found: int = (entry.get("epochs") or entry["budget"]["epochs"])[contender]
+    return found
+
+
+def cheapest(pair: FrontierPair) -> str:
+    """Return the networks that cost least by most accountings, at the highest accuracy."""
+    at = pair.at[0]
+    networks = "; ".join(f"{name}: {network}" for name, network in at.cheapest.items())
+    return f"The cheapest networks of {numbers.per_cent(at.accuracy)} accuracy, by most costs: {networks}."
+
+
 def lengths(entry: dict[str, Any], contender: str) -> str:
     """Return the validation accuracies of a contender by epochs, in per cent."""
-    by_epochs = entry["validation accuracy by epochs"].get(contender, {})
+    by_epochs = entry.get("validation accuracy by epochs", {}).get(contender, {})
     return ", ".join(f"{n}: {tenths(accuracy)}" for n, accuracy in by_epochs.items()) or "–"
 
 
@@ -330,10 +346,10 @@ def cost_as_measured(
     accounting: str,
     stored: bool = False,
     end: str = "low",
-    members: Collection[str] = VARIANTS,
+    members: Collection[str] | None = None,
 ) -> float:
-    """Return the least cost of an accuracy on a contender's curve of `members`, without bootstrap
-    samples, at the `end` of the accounting's range.
+    """Return the least cost of an accuracy on the curve of a contender (or `ALL_SPIKING`), of all
+    variants or `members`, without bootstrap samples, at the `end` of the accounting's range.
     """
     family = [
         Network(
@@ -343,7 +359,8 @@ def cost_as_measured(
             np.array([one.accuracy]),
         )
         for one in found.variants
-        if one.contender == contender and one.name in members
+        if (one.spiking if contender == ALL_SPIKING else one.contender == contender)
+        and (members is None or one.name in members)
     ]
     return float(costs_at(accuracy, family, accounting, stored)[0, 0])
 
@@ -375,45 +392,94 @@ def equal_grids(entry: dict[str, Any]) -> Iterator[str]:
 
 
 def write() -> None:
-    """Write the page and its figures."""
-    for name, entry in shared.read(EARLIER).items():
-        drawn = chart(msgspec.convert(entry["frontier"], Conclusion), COLOURS)
+    """Write the page, its figures and its tables."""
+    for old in TABLES.glob("*.csv"):
+        old.unlink()
+    TABLES.mkdir(exist_ok=True)
+    for name, budget, entry in entries():
+        drawn = chart(entry["found"], COLOURS)
         with tempfile.TemporaryDirectory() as folder:
-            drawing.save(replace(drawn, name=f"frontier-{name}"), Path(folder))
-            made = f"frontier-{name}.png"
+            drawing.save(replace(drawn, name=stem(name, budget)), Path(folder))
+            made = f"{stem(name, budget)}.png"
             shutil.copy(Path(folder, made), PAGE.parent / "figures" / made)
+    for path, text in csv_tables().items():
+        path.write_text(text)
     PAGE.write_text(page())
+
+
+def entries() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yield each data set with its budget and results: with equal grids where these are measured."""
+    equal = shared.read(RESULT, {})
+    for name in COST_COLUMNS:
+        of_name = equal.get(name) or {EARLIER_GRIDS: shared.read(EARLIER).get(name)}
+        for budget, entry in of_name.items():
+            if entry:
+                yield (
+                    name,
+                    budget,
+                    {**entry, "found": msgspec.convert(entry["frontier"], Conclusion)},
+                )
+
+
+def stem(name: str, budget: str) -> str:
+    """Return the name of the files of a data set and budget, without their ending."""
+    return f"frontier-{name}" + {CONVERGED: "-converged"}.get(budget, "")
+
+
+def csv_tables() -> dict[Path, str]:
+    """Return the tables of all networks and all ratios, by file."""
+    made = {}
+    for name, budget, entry in entries():
+        found: Conclusion = entry["found"]
+        amounts = [
+            {
+                f"{kind.label}, {end}": f"{getattr(one.amounts[accounting], end):.6g}"
+                for accounting, kind in found.accountings.items()
+                for end in ("low", "high")
+            }
+            for one in found.variants
+        ]
+        networks = text_rows(FRONTIER, found.variants)
+        rows = [row | amount for row, amount in zip(networks, amounts, strict=True)]
+        made[TABLES / f"{stem(name, budget)}-networks.csv"] = csv_text(rows)
+        made[TABLES / f"{stem(name, budget)}-ratios.csv"] = csv_text(
+            text_rows(RATIOS, ratio_rows(found))
+        )
+    return made
+
+
+def csv_text(rows: Sequence[dict[str, str]]) -> str:
+    """Return rows of cells as a CSV file."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 def page() -> str:
     """Return docs/frontier.md."""
-    sets = shared.read(EARLIER)
-    for entry in sets.values():
-        entry["found"] = msgspec.convert(entry["frontier"], Conclusion)
-    equal = shared.read(RESULT, {})
-    for entry in (each for of_name in equal.values() for each in of_name.values()):
-        entry["found"] = msgspec.convert(entry["frontier"], Conclusion)
+    measured = list(entries())
     return TEMPLATES.get_template("energy/frontier.md.j2").render(
-        sets=sets,
-        equal=equal,
+        sets=list(dict.fromkeys(name for name, _, _ in measured)),
+        entries=measured,
+        earlier={name: entry for name, budget, entry in measured if budget == EARLIER_GRIDS},
+        earlier_grids=EARLIER_GRIDS,
+        numbers_of=dict(enumerate(("no", "one", "two", "three", "four", "five", "six"))),
+        titles=COST_TITLES,
+        kinds=list(COST_TITLES),
         at_highest=at_highest,
-        lengths=lengths,
-        mean=mean,
-        cell=at_equal,
-        without_exits=[n for n, entry in sets.items() if entry["counts"]["val"] < MIN_FOR_EXITS],
         equal_grids=equal_grids,
-        kinds=KINDS,
-        seconds=seconds,
-        times_as_long=times_as_long,
-        minutes_taken=minutes_taken,
-        best=best,
-        sentence=at_equal_accuracy,
-        numbers=numbers,
-        ratios=ratios,
-        networks=networks,
+        device_rows=device_rows,
+        cheapest=cheapest,
+        stem=stem,
         left_out=left_out,
         command=command,
-        summary=summary,
+        epochs=epochs,
+        lengths=lengths,
+        mean=mean,
+        best=best,
+        seconds=seconds,
         break_even=break_even,
     )
 
@@ -434,55 +500,57 @@ def command(name: str, entry: dict[str, Any]) -> str:
     )
 
 
-def summary(sets: dict[str, Any]) -> Iterator[str]:
-    """Yield a line for each kind of cost: its labels, with the accuracies of the data sets; the
-    range of ratios where no interval was measured.
-    """
-    for group, title in TITLES.items():
-        costs_there = [
-            (ratios, pair, (name, at.accuracy))
-            for name, entry in sets.items()
-            for pair in entry["found"].pairs
-            for at in pair.at
-            if (ratios := by_group(at).get(group))
-        ]
-        places = grouped((label(ratios, pair), place) for ratios, pair, place in costs_there)
-        parts = [
-            f"{shown}: "
-            + listed(
-                [
-                    f"{name} at {listed([tenths(one) for one in accuracies])} %"
-                    for name, accuracies in grouped(there).items()
-                ]
+def device_rows(measured: Sequence[tuple[str, str, dict[str, Any]]]) -> list[list[str]]:
+    """Return the cells of the least energies on devices, at the highest accuracy that has any."""
+    rows: dict[str, list[str]] = {}
+    heads = []
+    for name, budget, entry in measured:
+        found: Conclusion = entry["found"]
+        pair = found.pairs[0]
+        if "device" not in (kinds := highest(pair)):
+            continue
+        at, ratios = kinds["device"]
+        heads.append(f"{name}, {budget}, at {numbers.per_cent(at.accuracy)}")
+        for ratio in ratios:
+            costs = []
+            for contender in (pair.spiking, pair.other):
+                which = (found, contender, at.accuracy, ratio.accounting)
+                low, high = (1e6 * cost_as_measured(*which, end=end) for end in ("low", "high"))
+                costs.append(Range(low=low, high=high))
+            device = found.accountings[ratio.accounting].label
+            rows.setdefault(device, []).append(
+                f"{' / '.join(map(times, costs))}: {label([ratio], pair)}"
             )
-            for shown, there in sorted(places.items())
-        ]
-        if places.keys() == {"no interval"}:
-            every = [ratio for ratios, _, _ in costs_there for ratio in ratios]
-            parts = [f"{times(whole(every))} as measured, without intervals"]
-        yield f"{title[0].upper()}{title[1:]}: {'; '.join(parts)}."
+    return [
+        ["device", *heads],
+        ["---"] * (1 + len(heads)),
+        *([device, *of] for device, of in rows.items()),
+    ]
 
 
-def break_even(sets: dict[str, Any]) -> list[list[str]]:
-    """Return the cells of the break-even rates by accounting, a column a data set that has any."""
+def break_even(measured: Sequence[tuple[str, str, dict[str, Any]]]) -> list[list[str]]:
+    """Return the cells of the break-even rates by accounting, a column for each data set, budget and
+    spiking network that has any.
+    """
     rates = {
-        name: {rate.accounting: rate for pair in entry["found"].pairs for rate in pair.break_even}
-        for name, entry in sets.items()
+        f"{pair.spiking} on {name}, {budget}": {rate.accounting: rate for rate in pair.break_even}
+        for name, budget, entry in measured
+        for pair in entry["found"].pairs
+        if pair.break_even
     }
     labels = {
         name: kind.label
-        for entry in sets.values()
+        for _, _, entry in measured
         for name, kind in entry["found"].accountings.items()
         if any(name in found for found in rates.values())
     }
-    known = {name: found for name, found in rates.items() if found}
-    own = [f"{next(iter(found.values())).measured:.3f}" for found in known.values()]
+    own = [f"{next(iter(found.values())).measured:.3f}" for found in rates.values()]
     return [
-        ["", *known],
-        ["---"] * (1 + len(known)),
+        ["", *rates],
+        ["---"] * (1 + len(rates)),
         ["the network's own rate", *own],
         *(
-            [label, *(break_even_cell(found.get(accounting)) for found in known.values())]
+            [label, *(break_even_cell(found.get(accounting)) for found in rates.values())]
             for accounting, label in labels.items()
         ),
     ]
@@ -501,33 +569,10 @@ def break_even_cell(found: BreakEven | None) -> str:
     return f"{bold}{rate}{bold} ({interval.low:.3f} to {interval.high:.3f})"
 
 
-def ratios(found: Conclusion) -> list[list[str]]:
-    """Return the cells of all ratios, without the networks' names."""
-    return [list(row.values())[1:] for row in text_rows(RATIOS, ratio_rows(found))]
-
-
-def networks(found: Conclusion) -> list[list[str]]:
-    """Return the cells of all networks, with their heading."""
-    rows = [list(row.values()) for row in text_rows(FRONTIER, found.variants)]
-    return [[column.title for column in FRONTIER], ["---"] * len(FRONTIER), *rows]
-
-
 def best(entry: dict[str, Any], contender: str) -> str:
     """Return the highest accuracy of a network of a family, in per cent."""
     members = [one.accuracy for one in entry["found"].variants if one.contender == contender]
     return f"{100 * max(members):.2f}"
-
-
-def minutes_taken(entry: dict[str, Any]) -> str:
-    """Return the minutes that both contenders of a seed and fold trained, their mean."""
-    own, _ = entry["seconds"].values()
-    return f"{own / len(entry['accuracy']['vgg-lif']) / 60:.2g}"
-
-
-def times_as_long(entry: dict[str, Any]) -> str:
-    """Return the time of all trainings, in that of the contenders."""
-    own, others = entry["seconds"].values()
-    return f"{(own + others) / own:.1f}"
 
 
 def seconds(entry: dict[str, Any], contender: str) -> str:

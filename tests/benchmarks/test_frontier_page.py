@@ -1,12 +1,10 @@
 """The page of the frontier is that of its results, and its study file can be read."""
 
-import re
 
 import pytest
 
 from benchmarks import shared
 from spikeduel.features import FEATURES
-from spikeduel.sentences.columns import tenths
 from spikeduel.system import typed
 
 pytest.importorskip("spikeduel.features.compression")
@@ -14,28 +12,42 @@ from benchmarks.energy import frontier
 from spikeduel.features.compression.frontier_results import Conclusion
 
 
-def test_the_page_is_made_of_the_results():
+def test_the_page_and_its_tables_are_made_of_the_results():
     assert frontier.PAGE.read_text() == frontier.page()
-    for name in shared.read(frontier.EARLIER):
-        assert (frontier.PAGE.parent / "figures" / f"frontier-{name}.png").is_file()
+    tables = frontier.csv_tables()
+    assert {path: path.read_text() for path in frontier.TABLES.iterdir()} == tables
+    for name, budget, _ in frontier.entries():
+        drawn = f"{frontier.stem(name, budget)}.png"
+        assert (frontier.PAGE.parent / "figures" / drawn).is_file()
 
 
-def test_the_summary_has_every_accuracy_with_its_label():
-    """Arithmetic on MNIST is open at the highest accuracy and less at the next one."""
-    sets = shared.read(frontier.EARLIER)
-    for entry in sets.values():
-        entry["found"] = typed.converted(entry["frontier"], Conclusion)
-    lines = dict(zip(frontier.TITLES, frontier.summary(sets), strict=True))
-    parts = dict(part.split(": ") for part in lines["arithmetic"].split(": ", 1)[1].split("; "))
-    assert "mnist at 98.5 %" in parts["less (4 of 4)"]
-    assert "mnist at 99.0 %" in parts["open (0 of 4)"]
-    # "Less" cannot come out there, however the networks compare.
-    assert parts["not testable"].startswith("photos-ants-bees at 71.0 % and n-mnist-800 at 94.7 %")
-    for name, entry in sets.items():
-        for at in entry["found"].pairs[0].at:
-            for group in {one.group for one in at.ratios} - {"size"}:
-                every = re.findall(rf"\b{name} at ([\d., and]+) %", lines[group])
-                assert tenths(at.accuracy) in " ".join(every)
+def test_equal_grids_replace_the_earlier_ones():
+    budgets = {name: budget for name, budget, _ in frontier.entries()}
+    assert set(budgets) >= set(shared.read(frontier.EARLIER))
+    equal = set(shared.read(frontier.RESULT))
+    assert {name for name, of in budgets.items() if of != frontier.EARLIER_GRIDS} == equal
+
+
+def test_energies_on_devices_follow_from_the_ratios():
+    """The ranges of both energies span the range of their ratio, to the two digits of a cell."""
+    measured = list(frontier.entries())
+    (_, *heads), _, *rows = frontier.device_rows(measured)
+    entries = [
+        entry for *_, entry in measured if "device" in frontier.highest(entry["found"].pairs[0])
+    ]
+    assert len(rows) >= 5
+    assert len(heads) == len(entries) > 0
+    for column, entry in enumerate(entries, 1):
+        _, ratios = frontier.highest(entry["found"].pairs[0])["device"]
+        for row, ratio in zip(rows, ratios, strict=True):
+            energies, _ = row[column].split(": ")
+            spiking, other = (
+                [float(end.replace(",", "")) for end in one.split(" to ")]
+                for one in energies.split(" / ")
+            )
+            assert max(spiking) / min(spiking) <= 10
+            assert ratio.ratio.low >= 0.9 * min(spiking) / max(other)
+            assert ratio.ratio.high <= 1.1 * max(spiking) / min(other)
 
 
 def test_bytes_are_those_of_networks_that_can_be_stored():
