@@ -1,6 +1,5 @@
 """The page of the frontier is that of its results, and its study file can be read."""
 
-
 import pytest
 
 from benchmarks import shared
