@@ -253,6 +253,16 @@ def test_the_energy_of_any_network():
     assert older.joules > found.joules
 
 
+def test_an_energy_far_outside_of_those_measured_says_so():
+    images = torch.rand(2, 1, 28, 28)
+    wide = nn.Sequential(nn.Conv2d(1, 32, 3), nn.ReLU(), nn.Flatten(), nn.Linear(21632, 10))
+    tiny, usual = (sd.energy_of(net, images, device="nucleo-u385") for net in (linear(), wide))
+    least = min(network.microjoules for network in devices()[tiny.device].measured)
+    assert tiny.joules < 1e-6 * least / 2 < usual.joules
+    assert str(tiny).endswith("extrapolated: the measured networks take 31.8 to 966 µJ")
+    assert "extrapolated" not in str(usual)
+
+
 def test_a_device_that_does_not_run_it_is_refused_with_those_that_do():
     with pytest.raises(InputError, match=r"runs spiking networks only\. Devices for it: ndp9120"):
         sd.energy_of(linear(), torch.rand(2, 1, 28, 28), device="loihi")

@@ -13,17 +13,26 @@ from spikeduel.features.device_energy.device_models import (
     estimate,
     models,
 )
-from spikeduel.results.cost_results import Kind
+from spikeduel.results.cost_results import Kind, Range
 from spikeduel.sentences.cost_sentences import energy_in_words, range_in_words
 from spikeduel.system.errors import InputError
+
+MAX_OUTSIDE = 2
+"""Factor beyond the energies of the measured networks from which the text says so."""
 
 
 class PrintedDeviceEnergy(DeviceEnergy):
     def __str__(self) -> str:
         device = devices()[self.device]
+        measured = [1e-6 * network.microjoules for network in device.measured]
+        span = Range(low=min(measured), high=max(measured))
+        assert self.joules is not None
+        is_outside = self.joules < span.low / MAX_OUTSIDE or self.joules > span.high * MAX_OUTSIDE
         return (
             f"{energy_in_words(self.joules)} ({range_in_words(self.interval)}) an inference on "
             f"{device.title} with {device.software}"
+            + is_outside
+            * f"; extrapolated: the measured networks take {range_in_words(span)}"
         )
 
 
@@ -51,7 +60,8 @@ def energy_of(
     Returns
     -------
     DeviceEnergy
-        Joules, with the 80 % interval for a network that was not measured.
+        Joules, with the 80 % interval for a network that was not measured. As text, it says if
+        the network lies far outside those that were measured.
 
     Raises
     ------
@@ -62,9 +72,9 @@ def energy_of(
     --------
     >>> import spikeduel as sd
     >>> import torch
-    >>> network = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+    >>> network = nn.Sequential(nn.Conv2d(1, 32, 3), nn.ReLU(), nn.Flatten(), nn.Linear(21632, 10))
     >>> print(sd.energy_of(network, torch.rand(4, 1, 28, 28), device="nucleo-u385"))
-    854 nJ (593 nJ to 1.23 µJ) an inference on Nucleo-U385 (Cortex-M33) with X-CUBE-AI 10.2
+    38.7 µJ (26.9 to 55.7 µJ) an inference on Nucleo-U385 (Cortex-M33) with X-CUBE-AI 10.2
     """
     name = device_named(device)
     counted = counted_network(module, images, num_steps, declared, batch_size)
