@@ -15,6 +15,7 @@ import jinja2
 
 from benchmarks import shared
 from benchmarks.speed.step import Benchmark
+from benchmarks.speed.step.document import CNN
 from spikeduel.energy import accounting
 from spikeduel.features import FEATURES
 from spikeduel.system.grouped import grouped
@@ -257,14 +258,14 @@ def counters() -> str:
 
 
 def microcontroller() -> str:
-    """What an answer takes on an emulated Cortex-M4: spiking networks beside conventional ones."""
+    """The cost of inference on an emulated Cortex-M4: spiking networks beside conventional ones."""
     document = shared.read("microcontroller.json")
     num_images = document["settings"]["images"]
     heads = [
         *("network", "T", f"right, of {num_images}"),
-        "instructions of an answer, million: mean (least to most)",
+        "instructions per inference, million: mean (least to most)",
         "additions or multiplications of weights, million",
-        *("instructions of one more", "the rest, million", "flash, kB", "RAM, kB"),
+        *("instructions per further operation", "the rest, million", "flash, kB", "RAM, kB"),
     ]
     rows = []
     for name, model in document["models"].items():
@@ -351,7 +352,7 @@ def optimism() -> str:
 
 
 def energy() -> str:
-    """What an answer of the study's networks is estimated to take, hoisted and per step."""
+    """The estimated energy per inference of the study's networks, hoisted and per step."""
     rows: list[list[str]] = []
     seen = set()
     for row in shared.read("energy.json")["rows"]:
@@ -378,7 +379,7 @@ def energy() -> str:
                 ]
             )
     heads = [
-        *("µJ an answer (estimates)", "encoding", "zeros skipped by all", "nothing skipped"),
+        *("µJ per inference (estimates)", "encoding", "zeros skipped by all", "nothing skipped"),
         *("its ReLU twin", "as most count", "with memory"),
     ]
     return written(heads, rows)
@@ -433,13 +434,13 @@ def simulated_chip() -> str:
     total = [(it["accounted_total_nj"], it["simulated_total_nj"]) for it in energies]
     energy = [
         [part, *(f"{_short(one)} → {_short(two)}" for one, two in pairs)]
-        for part, pairs in [*parts, ("together", total)]
+        for part, pairs in [*parts, ("total", total)]
     ]
     energy += [
         [f"{title} other accounting", *(_extreme(it, end) for it in energies)]
         for title, end in (("lowest", min), ("highest", max))
     ]
-    of_energy = ["nJ an image: accounted → simulated", *names]
+    of_energy = ["nJ per image: accounted → simulated", *names]
     return f"{written(of_spikes, spikes)}\n{written(of_energy, energy)}"
 
 
@@ -579,26 +580,6 @@ def scale() -> str:
     return written(heads, rows)
 
 
-DUELS, TRIALS = 40, 24
-"""Of the study on paper, and of each duel in it."""
-
-
-def limits() -> str:
-    """The speed-up of a study with 8, 64 and 512 workers, by the times that `scale` shows."""
-    measured = {row["way"]: row for row in shared.read("scale.json")["rows"]}
-    starting, handing = measured["ray 2"]["starting"], measured["ray 2"]["handing_out"]
-    concluding, number = DUELS * measured["serial"]["concluding"], DUELS * TRIALS
-    rows = []
-    for name, trial in (("10 s", 10), ("1 min", 60), ("10 min", 600), ("1 h", 3600)):
-        cells = [name]
-        for workers in (8, 64, 512):
-            training = max(math.ceil(number / workers) * trial, number * handing)
-            times = (number * trial + concluding) / (starting + training + concluding)
-            cells.append(f"{times:.1f} ({100 * times / workers:.0f} %)")
-        rows.append(cells)
-    return written(["a trial takes", "8 workers", "64", "512"], rows)
-
-
 def speed() -> str:
     """One training step of each workload against the peers', and against the machine."""
     document = read_json(shared.RESULTS / "speed-cpu.json", Benchmark)
@@ -642,7 +623,7 @@ def speed() -> str:
         if row.contender.endswith("-inductor") and row.start_seconds is not None
     ]
     return (
-        f"{written(heads, rows)}\nBatch 128, medians of one run with everyone in turns, ratios paired by round; MB is "
+        f"{written(heads, rows)}\nBatch 128, medians of one run with all programs in turns, ratios paired by round; MB is "
         "the peak of the whole process. Machine: "
         f"{machine['cpu']}, {machine['threads']} threads, PyTorch {machine['torch'].split('+')[0]}: "
         f"bf16 {limits.bf16_gflops:.0f} and float32 {limits.float32_gflops:.0f} GFLOP/s, "
@@ -650,6 +631,29 @@ def speed() -> str:
         f"`torch.compile`, which here "
         f"took {min(compiled):.0f} to {max(compiled):.0f} seconds before the first step.\n"
     )
+
+
+def training_time() -> str:
+    """One training step of each spiking workload, beside that of the CNN on the same images."""
+    document = read_json(shared.RESULTS / "speed-cpu.json", Benchmark)
+    median = {
+        row.workload: row.ms.median
+        for row in document.rows
+        if row.contender == "spikeduel" and row.ms
+    }
+    cnn = {each.side: name for name, each in document.workloads.items() if each.shape == "cnn"}
+    rows = []
+    for name, workload in document.workloads.items():
+        if ratio := document.ratios[name].get(CNN):
+            rows.append(
+                [
+                    TITLES[workload.shape].format(w=workload),
+                    *(_short(median[each]) for each in (name, cnn[workload.side])),
+                    f"{ratio.median:.2f} ({ratio.min:.2f} to {ratio.max:.2f})",
+                ]
+            )
+    heads = ["training step", "SNN, ms", "CNN, ms", "SNN / CNN (least to most by round)"]
+    return written(heads, rows)
 
 
 RATIOS = {
@@ -795,14 +799,14 @@ MADE: dict[str, tuple[str, Callable[[], str]]] = {
     "optimism": ("docs/claims.md", optimism),
     "verify": ("docs/claims.md", verified),
     "energy": ("docs/energy.md", energy),
-    "counters": ("docs/energy.md", counters),
-    "simulated": ("docs/energy.md", simulated_chip),
+    "counters": ("docs/counting.md", counters),
+    "simulated": ("docs/simulated-chip.md", simulated_chip),
     "microcontroller": ("docs/features/export.md", microcontroller),
     "equal_precision": ("docs/features/export.md", equal_precision),
     "speed": ("docs/speed.md", speed),
+    "training_time": ("docs/speed.md", training_time),
     "across": ("docs/features/study.md", across),
     "scale": ("docs/scale.md", scale),
-    "limits": ("docs/scale.md", limits),
     "nir_matrix": ("docs/features/export.md", nir_matrix),
     "nir_conformity": ("docs/features/export.md", nir_conformity),
 }

@@ -243,7 +243,7 @@ def test_the_page_on_installing_has_every_extra():
 
 def test_tables_and_accountings_of_the_page_are_read(tmp_path):
     reads = []
-    for _, code in blocks("energy-tables", "toml"):
+    for _, code in blocks("counting", "toml"):
         (tmp_path / "page.toml").write_text(code, encoding="utf-8")
         reads.append(accounting.read if "spiking = " in code else energy.read)
         reads[-1](str(tmp_path / "page.toml"))

@@ -88,7 +88,7 @@ def test_an_error_names_the_file(file, change, to, message):
     with pytest.raises(InputError, match=message) as error:
         read(file(MINE.replace(change, to, 1)))
     assert "mine.toml" in str(error.value)
-    assert "docs/energy-tables.md#accountings-of-your-own" in str(error.value)
+    assert "docs/counting.md#accountings-of-your-own" in str(error.value)
 
 
 def test_too_many_ranges_are_refused(file):

@@ -72,7 +72,7 @@ def test_energy_of_a_byte_by_the_size_of_the_memory():
 def test_an_error_in_a_table_is_named(change, problem, tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text(GOOD.replace(*change))
-    message = rf"mine\.toml: not an energy table: .*{re.escape(problem)}.*docs/energy-tables\.md"
+    message = rf"mine\.toml: not an energy table: .*{re.escape(problem)}.*docs/counting\.md"
     with pytest.raises(InputError, match=message):
         read(path)
 

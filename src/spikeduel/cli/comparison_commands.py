@@ -119,7 +119,7 @@ def report(
         option(
             "--energy-table NAME|FILE.toml",
             "Energy per operation: 45nm-fp32, 45nm-fp16, 45nm-int8, 45nm-int8-sums8, or a "
-            "table of your own (see docs/energy-tables.md); repeatable.",
+            "table of your own (see docs/counting.md); repeatable.",
         ),
     ] = None,
     accounting: Annotated[
@@ -127,7 +127,7 @@ def report(
         option(
             "--accounting FILE.toml",
             "A way of counting energy of your own, beside the published ones (see "
-            "docs/energy-tables.md#accountings-of-your-own); repeatable.",
+            "docs/counting.md#accountings-of-your-own); repeatable.",
         ),
     ] = None,
     figures: Annotated[

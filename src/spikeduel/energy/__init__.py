@@ -178,7 +178,7 @@ class Prices(Frozen):
 
 def read(name: str | Path) -> Table:
     """Return a table of `NAMES` or a TOML file. Raises `InputError`."""
-    return named_or_file(name, NAMES, ".", "energy table", "docs/energy-tables.md", _table)
+    return named_or_file(name, NAMES, ".", "energy table", "docs/counting.md", _table)
 
 
 def _table(name: str, content: bytes) -> Table:

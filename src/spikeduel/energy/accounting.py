@@ -141,7 +141,7 @@ def named_or_file(
 
 def read(name: str | Path) -> Accounting:
     """Return an accounting of `NAMES` or a TOML file. Raises `InputError`."""
-    form = "docs/energy-tables.md#accountings-of-your-own"
+    form = "docs/counting.md#accountings-of-your-own"
     return named_or_file(name, NAMES, "accountings", "accounting", form, _accounting)
 
 
