@@ -268,6 +268,9 @@ def test_a_device_that_does_not_run_it_is_refused_with_those_that_do():
         sd.energy_of(linear(), torch.rand(2, 1, 28, 28), device="loihi")
     with pytest.raises(InputError, match="unknown device 'loihy': did you mean 'loihi'"):
         sd.energy_of(linear(), torch.rand(2, 1, 28, 28), device="loihy")
+    large = nn.Sequential(nn.Flatten(), nn.Linear(784, 2000), nn.ReLU(), nn.Linear(2000, 10))
+    with pytest.raises(InputError, match=r"flash has 1,000\. Devices for it: (?!.*u385)"):
+        sd.energy_of(large, torch.rand(2, 1, 28, 28), device="nucleo-u385")
 
 
 def test_a_depthwise_convolution_is_counted_as_one():

@@ -4,6 +4,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from spikeduel.engine.counting.counter import Declared
+from spikeduel.engine.counting.operations import Operations
 from spikeduel.engine.networks.models import Model
 from spikeduel.evaluation.costing import counted_network
 from spikeduel.features.device_energy.device_models import (
@@ -82,7 +83,8 @@ def energy_of(
     kind: Kind = "spiking" if takes_spikes else "other"
     found = estimate(name, kind, [counted])
     if found.reason:
-        raise InputError(f"{device}: {found.reason}. Devices for it: {', '.join(_boards(kind))}.")
+        boards = ", ".join(_boards(kind, counted)) or "none"
+        raise InputError(f"{device}: {found.reason}. Devices for it: {boards}.")
     return PrintedDeviceEnergy(
         device=name,
         joules=found.joules,
@@ -91,6 +93,7 @@ def energy_of(
     )
 
 
-def _boards(kind: Kind) -> list[str]:
-    """Return the boards that run networks of a kind."""
-    return sorted({devices()[name].board for name, of in models().items() if kind in of})
+def _boards(kind: Kind, counted: Operations) -> list[str]:
+    """Return the boards that run a network of a kind."""
+    runs = (name for name in models() if estimate(name, kind, [counted]).reason is None)
+    return sorted({devices()[name].board for name in runs})
