@@ -34,4 +34,4 @@ def test_a_training_loop_of_ones_own_needs_the_engine_alone(capsys):
     first = names["nn"].functional.cross_entropy(names["Net"]()(names["x"]), names["labels"])
     assert names["loss"].item() < 0.9 * first.item()
     assert names["counter"].operations().totals.spikes.total > 0
-    assert re.fullmatch(r"[\d,]+ additions an image\n", capsys.readouterr().out)
+    assert re.fullmatch(r"[\d,]+ additions per image\n", capsys.readouterr().out)

@@ -31,30 +31,26 @@ KINDS = {"snn": "spiking", "cnn": "CNN", "rnn": "recurrent"}
 HEAD = """\
 # Leaderboard
 
-Duels that anybody may enter, with all that is needed to check them. Each entry is a kit of predictions, split, counts and
-settings. From these `spikeduel verify` computes every number here again, without training, except the measured ones:
-minutes, and the counts of operations behind *µJ*. Predictions and labels are
-taken on trust without `--rerun`.
-`python -m benchmarks.records.leaderboard --write` verifies all of them and makes this page. How to enter one is said in
-`CONTRIBUTING.md`. Runs of this project that came before kits are in [Records](records.md).
+Duels that anyone can enter and check. An entry is a kit: predictions, split, counts and settings. `spikeduel verify`
+computes the numbers on this page again, without training. It takes measured values (minutes, counts of operations) on
+trust, and without `--rerun` predictions and labels, too. To enter a duel, see `CONTRIBUTING.md`.
 
-How to read a row:
+The entries so far are ours, and small. [Records](records.md) has longer training runs.
 
-- *rank*: from the best to the worst place that the evidence leaves open. Networks of one entry are ranked by its paired
-  test, over seeds and test images; those of different entries only where they have seeds and their intervals do not
-  overlap. Rows of the same rank are in the order of their accuracy, which says nothing then.
-- *accuracy*: the mean over seeds ± the standard deviation over seeds. Below it the 95 % interval (Wilson) for other test
-  images, which does not cover other seeds.
-- *behind*: the difference to the first row, and if it is shown.
-- *trained for*: all epochs of a training, and its mean time as measured on the entry's machine. A spiking network that
-  starts from ReLU spends a part of its epochs with ReLU neurons; they are in the sum.
-- *µJ*: an estimate from measured counts of operations, on a chip with all memory on it (45 nm, 32-bit floats): from the
-  cheapest to the most expensive way to compute.
-- *verified*: the first command needs no torch. The second also compares the entry with the data set and trains two of
-  its networks again, drawn at random, for about as long as the table says; it needs the extra `train` and the data set.
-  On the entry's processor, with its versions, all predictions have to be equal, elsewhere nearly all.
+- **rank**: the best and the worst place that the evidence leaves open. Networks of one entry are ranked by its paired
+  test. Networks of different entries are ranked if both have several seeds and their intervals do not overlap. They
+  were not trained under the same rules.
+- **accuracy**: mean ± standard deviation over seeds. The 95 % interval (Wilson) covers other test images, not other
+  seeds.
+- **behind**: the difference to the first row, and whether it is significant.
+- **µJ**: estimated [energy per inference](energy.md) with on-chip memory (45 nm, 32-bit floats), from the cheapest to
+  the most expensive way to compute.
+- **trained for**: all epochs, including those with ReLU, and the mean time on the entry's machine.
+- **verified**: the first command needs no torch. The second compares the entry with the data set, and trains two of its
+  networks again, drawn at random. It needs the extra `train`. On the entry's processor and versions all predictions
+  must be equal, elsewhere nearly all.
 
-Networks of one entry were trained under the same rules; those of different entries were not.
+`python -m benchmarks.records.leaderboard --write` verifies all entries and makes this page.
 """
 
 
@@ -124,7 +120,7 @@ class Row:
         return next((pair for pair in pairs if {pair.a, pair.b} == names), None)
 
     def is_better(self, other: "Row") -> bool:
-        """Return True if this network is shown to be more accurate than `other`."""
+        """Return True if this network is significantly more accurate than `other`."""
         if pair := self.pair(other):
             return pair.shows_better and pair.leader == self.name
         has_seeds = min(len(self.scores), len(other.scores)) > 1
@@ -151,12 +147,12 @@ def rank(row: Row, among: Sequence[Row]) -> str:
 
 
 def behind(row: Row, first: Row) -> str:
-    """Return the difference to the first row: "−1.16 points, shown"."""
+    """Return the difference to the first row: "−1.16 points, significant"."""
     if row is first:
         return "–"
     pair = row.pair(first)
     difference = pair.ordered(row.name).difference if pair else row.mean - first.mean
-    return f"{signed(difference)} points, {'' if first.is_better(row) else 'not yet '}shown"
+    return f"{signed(difference)} points, {'' if first.is_better(row) else 'not '}significant"
 
 
 def trained_for(row: Row) -> str:
@@ -217,7 +213,7 @@ def page(found: Sequence[Entry]) -> str:
 
 def described(entry: Entry) -> str:
     """Return the section of an entry."""
-    about = [f"### Entry {entry.name}", "", f"By {entry.file.by}, with `{entry.file.command}`."]
+    about = [f"### Entry {entry.name}", "", f"{entry.file.by}: `{entry.file.command}`."]
     if entry.results:
         cpu = (entry.results.environment or {}).get("cpu")
         test = counted(entry.results.dataset.counts.test, f"test {entry.results.dataset.noun}")

@@ -20,7 +20,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -41,9 +40,24 @@ from spikeduel.training.store import Store
 Found = dict[str, dict[str, Any]]
 """By contender."""
 PAGE = shared.DOCS / "records.md"
-ANNEALED = (
-    "`start annealed`, which no longer exists, gave half of the epochs half of the time steps."
-)
+HEAD = """\
+# Records
+
+How accurate do networks get if they train for longer? This page has the results of the recipe `strong` with the settings
+that each section names, for readers who want to repeat or beat them.
+
+- **Accuracy**: mean ± standard deviation over seeds, on the whole test set. It is used once per training run, at the
+  end. Settings were chosen on validation images.
+- **Minutes**: median over seeds, with one thread. Other work on the machine makes them longer. `--jobs 2` trains two
+  seeds at a time.
+- **Epochs, operations, energy**: those of the first seed. With `minutes` in the settings, epochs are what fits into
+  them.
+- **µJ**: [energy per inference](energy.md), estimated by arithmetic alone (45 nm, 32-bit floats), from zeros skipped to
+  nothing skipped.
+- **`start annealed`** no longer exists. It gave half of the epochs half of the time steps.
+
+`python -m benchmarks.records.records --write` makes this page.
+"""
 
 
 @dataclass(frozen=True)
@@ -60,15 +74,15 @@ class Row:
 
 
 SOCOFING_ELSEWHERE = (
-    "76.7 for ten fingers (Shehu et al. 2018) and 88 to 93.5 for the hand, by others' account of "
-    "papers that were not read here; whether people were kept apart is not known"
+    "76.7 for ten fingers (Shehu et al. 2018), 88 to 93.5 for the hand (as other papers quote them: "
+    "the originals were not read, and it is not known whether people were kept apart)"
 )
 SOCOFING_PARTS = {"real": "Real/", "altered": "Altered/"}
 PLIF = "(PLIF, T = 8, [by its logs](claims-tested.md))"
 FASHION_MNIST_ELSEWHERE = f"93.85, chosen on validation; 94.38, the best epoch for the test {PLIF}"
 RESIDUAL_ELSEWHERE = (
-    "95.4, DenseNet-BC of 768,000 parameters; 96.7, a wide ResNet of 8.9 M (both in the list of "
-    "Fashion-MNIST's README, as submitted, not tested there)"
+    "95.4, DenseNet-BC of 768,000 parameters; 96.7, a wide ResNet of 8.9 M (both from "
+    "Fashion-MNIST's README, which lists submissions untested)"
 )
 MNIST_ELSEWHERE = f"99.63, chosen on validation; 99.72, the best epoch for the test {PLIF}"
 TWINS = ("vgg-lif", "vgg-relu")
@@ -272,23 +286,7 @@ def parts(answers: Classification, prepared: Prepared, split: Split, row: Row) -
 
 def page() -> str:
     """docs/records.md."""
-    lines = [
-        "# Records",
-        "",
-        *fill(
-            "What the recipe `strong` reaches when it trains for longer, with the settings that "
-            "each row names. They were chosen on validation images, the whole test set was asked "
-            "once a training, at its end, and each number is the mean over seeds ± their standard "
-            "deviation. With `--jobs 2` two seeds train at a time, and minutes are of one thread; "
-            "they are the median of the seeds, and longer where other work ran beside them. Epochs "
-            "(where minutes are given, as many as fitted into them), operations and energies are "
-            "the first seed's. Energies are estimates from counts (45 nm, 32-bit floats, arithmetic alone): from "
-            "zeros skipped to nothing skipped. This page is made by `python -m benchmarks.records.records "
-            "--write`.",
-            120,
-        ).splitlines(),
-        "",
-    ]
+    lines = [HEAD]
     for name, row in ROWS.items():
         document = shared.read(f"record-{name}.json", {})
         lines += [f"## {row.title}", ""]
@@ -306,10 +304,8 @@ def page() -> str:
         where = f"{document['test_images']:,} test images; {'; '.join(document['machines'])}"
         theirs = {"SNN": row.snn_elsewhere, "CNN": row.cnn_elsewhere}
         elsewhere = "; ".join(f"{kind} {found}" for kind, found in theirs.items() if found)
-        lines += [f"Elsewhere: {elsewhere}.", ""] if elsewhere else []
+        lines += [f"Published elsewhere: {elsewhere}.", ""] if elsewhere else []
         lines += [f"Settings: {_settings(document['settings'])}.", ""]
-        if document["settings"].get("start") == "annealed":
-            lines += [ANNEALED, ""]
         lines += [f"`{document['command']}` ({where}).", ""]
     return "\n".join([*lines, *_time_to_90()])
 
@@ -341,17 +337,19 @@ def _time_to_90() -> list[str]:
                 sum(accuracy >= 0.9 for accuracy in accuracies),
             ]
         )
-    heads = ["network", "accuracy, %", "seconds", "lowest accuracy, %", "seeds", "of them at 90 %"]
+    heads = ["network", "accuracy, %", "seconds", "lowest accuracy, %", "seeds", "seeds at 90 %"]
     return [
         "## Time to a mean of 90 % on Fashion-MNIST",
         "",
-        "From the start of Python to the accuracy on the whole test set, files read and images "
-        "prepared, both from nothing.",
-        f"vgg-relu: an epoch on {settings['vgg-relu']['limit']:,} images. vgg-lif: "
-        f"{settings['vgg-lif']['epochs']} epochs on "
-        f"{settings['vgg-lif']['limit']:,} with T = {settings['vgg-lif']['num_steps']}, the first of",
-        "them with ReLU. A tenth validates. Not counted: download, and compilation, once an "
-        "installation.",
+        "Seconds from the start of Python to the accuracy on the whole test set, with both networks "
+        "trained from nothing.",
+        "Reading files and preparing images count. The download, and compilation once per "
+        "installation, do not.",
+        "",
+        f"vgg-relu trains for one epoch on {settings['vgg-relu']['limit']:,} images. vgg-lif trains "
+        f"for {settings['vgg-lif']['epochs']} epochs on",
+        f"{settings['vgg-lif']['limit']:,} images with T = {settings['vgg-lif']['num_steps']}, the "
+        "first epoch with ReLU. A tenth of the images is for validation.",
         "",
         *shared.markdown(heads, rows),
         "",

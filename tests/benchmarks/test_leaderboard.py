@@ -45,9 +45,9 @@ def named(name):
 def test_networks_share_a_rank_unless_the_paired_test_separates_them():
     digits, clothes = named("digits"), named("fashion-mnist-mini")
     assert ranks(digits) == ["1–3"] * 3
-    assert leaderboard.behind(digits[1], digits[0]) == "−0.09 points, not yet shown"
+    assert leaderboard.behind(digits[1], digits[0]) == "−0.09 points, not significant"
     assert ranks(clothes) == ["1", "2"]
-    assert leaderboard.behind(clothes[1], clothes[0]) == "−1.28 points, shown"
+    assert leaderboard.behind(clothes[1], clothes[0]) == "−1.28 points, significant"
     assert leaderboard.behind(clothes[0], clothes[0]) == "–"
 
 
