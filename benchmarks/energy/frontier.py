@@ -36,7 +36,6 @@ from spikeduel.experiment.fields import checked
 from spikeduel.experiment.recipes import asked
 from spikeduel.experiment.settings import SETTINGS, Experiment
 from spikeduel.features.compression.compression_section import chart
-from spikeduel.features.compression.compression_variants import VARIANTS
 from spikeduel.features.compression.frontier_analysis import ALL_SPIKING, Network, costs_at
 from spikeduel.features.compression.frontier_results import (
     BreakEven,
@@ -74,14 +73,12 @@ EARLIER_GRIDS = "equal minutes, unequal grids"
 MIN_GAIN = 0.001
 """Validation accuracy by which longer training must be better."""
 PAGE, TABLES = shared.DOCS / "frontier.md", shared.DOCS / "frontier"
-COLOURS = dict(
-    zip(
-        ("vgg-lif", "vgg-integer", "vgg-relu"), (*SPIKING_COLOURS[:2], *OTHER_COLOURS), strict=False
-    )
-)
+COLOURS = {
+    "vgg-lif": SPIKING_COLOURS[0],
+    "vgg-integer": SPIKING_COLOURS[1],
+    "vgg-relu": OTHER_COLOURS[0],
+}
 STUDY = shared.ROOT / "studies" / "frontier.toml"
-MIN_FOR_EXITS = 1497
-"""Validation images that an early exit takes."""
 OF_BOTH = (
     "8_bits",
     "4_bits",
@@ -91,7 +88,7 @@ OF_BOTH = (
     "early_exit",
 )
 """Networks of the CNN's family whose sizes, bits and early exits the spiking family has, too."""
-WITH_EQUAL_GRIDS: tuple[Group, ...] = ("memory", "arithmetic", "operations", "size", "measured")
+WITH_EQUAL_GRIDS: tuple[Group, ...] = ("measured", "memory", "arithmetic", "operations", "size")
 """Kinds of cost whose ratios follow from the ends of the accountings' ranges."""
 
 
@@ -212,14 +209,14 @@ def converged(by_epochs: dict[str, dict[int, float]]) -> int:
 
 
 COST_TITLES: dict[Group, str] = {
-    "measured": "inference time",
-    "memory": "energy with memory",
+    "measured": "inference time, CPU",
+    "memory": "energy, memory access included",
     "arithmetic": "energy, arithmetic only",
-    "chip": "energy on named chips",
+    "chip": "energy, SNN on a neuromorphic chip",
     "operations": "operations or bits",
     "size": "bytes of weights",
 }
-"""Columns of costs at equal accuracy."""
+"""Kinds of cost: columns of the page, and rows of the README but for `size`."""
 
 
 @dataclass(frozen=True)
@@ -259,14 +256,6 @@ def costs_at_equal_accuracy() -> dict[str, dict[Group, EqualCost]]:
     return costs
 
 
-COST_ROWS: dict[Group, str] = {
-    "measured": "inference time, CPU",
-    "memory": "energy, memory access included",
-    "arithmetic": "energy, arithmetic only",
-    "chip": "energy, SNN on a neuromorphic chip",
-    "operations": "operations or bits",
-}
-"""Rows of the README's table. Bytes of weights have no interval, and are on the page."""
 COST_COLUMNS = {
     "fashion-mnist": "Fashion-MNIST",
     "mnist": "MNIST",
@@ -282,9 +271,10 @@ def readme_table() -> str:
     accountings agree.
     """
     costs = costs_at_equal_accuracy()
+    kinds = {kind: title for kind, title in COST_TITLES.items() if kind != "size"}
 
     def heading(name: str) -> str:
-        known = [costs[name][kind] for kind in COST_ROWS if kind in costs[name]]
+        known = [cost for kind, cost in costs[name].items() if kind in kinds]
         accuracies = sorted(cost.accuracy for cost in known)
         ends = dict.fromkeys(tenths(accuracy) for accuracy in (accuracies[0], accuracies[-1]))
         star = " †" if known[0].unequal else ""
@@ -298,7 +288,7 @@ def readme_table() -> str:
 
     rows = [
         [title, *(cell(by_kind.get(kind)) for by_kind in costs.values())]
-        for kind, title in COST_ROWS.items()
+        for kind, title in kinds.items()
     ]
     return tables.written(["SNN / CNN", *map(heading, costs)], rows)
 
@@ -328,9 +318,11 @@ def epochs(entry: dict[str, Any], contender: str) -> int:
 
 def cheapest(pair: FrontierPair) -> str:
     """Return the networks that cost least by most accountings, at the highest accuracy."""
+    if not pair.at:
+        return "No accuracy lies on the curves of both."
     at = pair.at[0]
     networks = "; ".join(f"{name}: {network}" for name, network in at.cheapest.items())
-    return f"The cheapest networks of {numbers.per_cent(at.accuracy)} accuracy, by most costs: {networks}."
+    return f"Cheapest at {numbers.per_cent(at.accuracy)} accuracy, by most accountings: {networks}."
 
 
 def lengths(entry: dict[str, Any], contender: str) -> str:
@@ -381,7 +373,7 @@ def equal_grids(entry: dict[str, Any]) -> Iterator[str]:
             for end in ("low", "high"):
                 place = (at.accuracy, name, ratio.group == "size", end)
                 ours = cost_as_measured(entry["found"], pair.spiking, *place)
-                for found, members in zip(costs, (VARIANTS, OF_BOTH), strict=True):
+                for found, members in zip(costs, (None, OF_BOTH), strict=True):
                     theirs = cost_as_measured(entry["found"], pair.other, *place, members)
                     found.append(ours / theirs)
             cheapest = min(limited_family, key=lambda one: one.amounts[name].low)
@@ -461,15 +453,13 @@ def page() -> str:
     """Return docs/frontier.md."""
     measured = list(entries())
     return TEMPLATES.get_template("energy/frontier.md.j2").render(
-        sets=list(dict.fromkeys(name for name, _, _ in measured)),
         entries=measured,
         earlier={name: entry for name, budget, entry in measured if budget == EARLIER_GRIDS},
         earlier_grids=EARLIER_GRIDS,
-        numbers_of=dict(enumerate(("no", "one", "two", "three", "four", "five", "six"))),
         titles=COST_TITLES,
-        kinds=list(COST_TITLES),
         at_highest=at_highest,
         equal_grids=equal_grids,
+        equal_kinds=WITH_EQUAL_GRIDS,
         device_rows=device_rows,
         cheapest=cheapest,
         stem=stem,
@@ -502,15 +492,14 @@ def command(name: str, entry: dict[str, Any]) -> str:
 
 def device_rows(measured: Sequence[tuple[str, str, dict[str, Any]]]) -> list[list[str]]:
     """Return the cells of the least energies on devices, at the highest accuracy that has any."""
-    rows: dict[str, list[str]] = {}
-    heads = []
+    columns: dict[str, dict[str, str]] = {}
     for name, budget, entry in measured:
         found: Conclusion = entry["found"]
         pair = found.pairs[0]
         if "device" not in (kinds := highest(pair)):
             continue
         at, ratios = kinds["device"]
-        heads.append(f"{name}, {budget}, at {numbers.per_cent(at.accuracy)}")
+        cells = columns[f"{name}, {budget}, at {numbers.per_cent(at.accuracy)}"] = {}
         for ratio in ratios:
             costs = []
             for contender in (pair.spiking, pair.other):
@@ -518,13 +507,12 @@ def device_rows(measured: Sequence[tuple[str, str, dict[str, Any]]]) -> list[lis
                 low, high = (1e6 * cost_as_measured(*which, end=end) for end in ("low", "high"))
                 costs.append(Range(low=low, high=high))
             device = found.accountings[ratio.accounting].label
-            rows.setdefault(device, []).append(
-                f"{' / '.join(map(times, costs))}: {label([ratio], pair)}"
-            )
+            cells[device] = f"{' / '.join(map(times, costs))}: {label([ratio], pair)}"
+    devices = dict.fromkeys(device for cells in columns.values() for device in cells)
     return [
-        ["device", *heads],
-        ["---"] * (1 + len(heads)),
-        *([device, *of] for device, of in rows.items()),
+        ["device", *columns],
+        ["---"] * (1 + len(columns)),
+        *([device, *(of.get(device, "–") for of in columns.values())] for device in devices),
     ]
 
 

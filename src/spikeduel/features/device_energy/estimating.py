@@ -19,7 +19,7 @@ from spikeduel.sentences.cost_sentences import energy_in_words, range_in_words
 from spikeduel.system.errors import InputError
 
 MAX_OUTSIDE = 2
-"""Factor beyond the energies of the measured networks from which the text says so."""
+"""Factor by which an energy may lie beyond those measured until the text calls it extrapolated."""
 
 
 class PrintedDeviceEnergy(DeviceEnergy):
@@ -28,13 +28,13 @@ class PrintedDeviceEnergy(DeviceEnergy):
         measured = [1e-6 * network.microjoules for network in device.measured]
         span = Range(low=min(measured), high=max(measured))
         assert self.joules is not None
-        is_outside = self.joules < span.low / MAX_OUTSIDE or self.joules > span.high * MAX_OUTSIDE
-        return (
+        text = (
             f"{energy_in_words(self.joules)} ({range_in_words(self.interval)}) an inference on "
             f"{device.title} with {device.software}"
-            + is_outside
-            * f"; extrapolated: the measured networks take {range_in_words(span)}"
         )
+        if span.low / MAX_OUTSIDE <= self.joules <= span.high * MAX_OUTSIDE:
+            return text
+        return f"{text}; extrapolated: the measured networks take {range_in_words(span)}"
 
 
 def energy_of(
