@@ -47,6 +47,7 @@ from spikeduel.features.device_energy.device_models import (
     Measured,
     amounts_of_terms,
     devices,
+    models,
 )
 from spikeduel.features.device_energy.targets import FITTED, NEWEST
 from spikeduel.results.cost_results import Kind
@@ -55,7 +56,9 @@ from spikeduel.system.sentences import listed
 from spikeduel.system.typed import parse_toml
 
 PAGE = shared.DOCS / "features" / "device_energy.md"
-RESULT, INSTRUCTIONS = "device-fit.json", "instructions.json"
+NEWEST_SOFTWARE = "boards with a model, by the newest software"
+"""Test of `device_logs` of other software than a model's."""
+RESULT, LOGS, INSTRUCTIONS = "device-fit.json", "device-logs.json", "instructions.json"
 DENSE = ("macs", "macs * depthwise", "weights")
 PRIOR, LOG_SD, NOISE = 1.0, 1.0, 0.15
 """Prior of the other terms in multiplications, its standard deviation in logarithms, and that of a
@@ -80,6 +83,8 @@ FAMILY_TITLES = {
     "spinnaker-spinn3": "SpiNNaker (4 chips)",
     "spinnaker-spinn5": "SpiNNaker (48 chips)",
 }
+OLDER_LOIHI, LOADED_IDLE_MILLIWATTS = "loihi-nxsdk-0.7", 96.269
+"""Older measurements of Loihi, and the idle power that they include (claims/loihi-keyword-spotter)."""
 WITH_CMSIS = ("nucleo-l4r5-onnc-mbed", "nucleo-l4r5-onnc-zephyr")
 ON_CORTEX_M4 = {
     "nucleo-l4r5-x-cube-ai-10.2": "nucleo-l4r5-x-cube-ai-10.2",
@@ -193,7 +198,7 @@ def fitted_together(logs: Sequence[Log]) -> dict[str, np.ndarray]:
         return np.append((measured - estimated) / NOISE, (relative - math.log(PRIOR)) / LOG_SD)
 
     start = np.full(amounts.shape[1] - 1, math.log(PRIOR))
-    relative = optimize.least_squares(errors, start).x
+    relative = optimize.least_squares(errors, start).x if len(start) else start
     weights = np.append(1.0, np.exp(relative))
     return {
         name: weights * math.exp(scale) for name, scale in zip(names, scales(relative), strict=True)
@@ -239,8 +244,11 @@ def factor(logs: Sequence[Log], fit: Fit) -> float:
     return math.exp(stats.t.ppf((1 + PROBABILITY) / 2, len(squared) - 1) * sd_of_error)
 
 
-def tested(logs: Sequence[Log], fit: Fit) -> list[dict[str, Any]]:
-    """Return each log beside its estimate without its group, and the interval without it."""
+def tested(logs: Sequence[Log], fit: Fit, shipped: float) -> list[dict[str, Any]]:
+    """Return each log beside its estimate without its group, and the interval without it.
+
+    `shipped`: factor of the interval in the package, which has the errors of all groups.
+    """
     factors = {
         group: factor([log for log in logs if log.group != group], fit)
         for group in {log.group: None for log in logs}
@@ -255,6 +263,8 @@ def tested(logs: Sequence[Log], fit: Fit) -> list[dict[str, Any]]:
             "80 % from": round(picojoules / factors[log.group] * 1e-6, 2),
             "to": round(picojoules * factors[log.group] * 1e-6, 2),
             "error": round(picojoules / log.picojoules - 1, 3),
+            "inside the interval in use": abs(math.log(picojoules / log.picojoules))
+            <= math.log(shipped),
         }
         for log, picojoules in left_out(logs, fit).items()
     ]
@@ -266,7 +276,44 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "estimates": len(rows),
         "median error": round(statistics.median(abs(row["error"]) for row in rows), 3),
         "inside the interval": round(statistics.fmean(inside), 3),
+        "inside the interval in use": round(
+            statistics.fmean(row["inside the interval in use"] for row in rows), 3
+        ),
     }
+
+
+def above_idle(name: str, rows: Sequence[Mapping[str, Any]]) -> float:
+    """Return the median error of a board's networks without what it takes idle."""
+    idle = models()[name]["spiking"].picojoules["T"] * 1e-6
+    steps = {one.network: one.amounts["T"] for one in devices()[name].measured}
+    errors = []
+    for row in rows:
+        if row["device"] == name:
+            without = row["measured, µJ"] - idle * steps[row["network"]]
+            errors.append(abs((row["estimated, µJ"] - row["measured, µJ"]) / without))
+    return round(statistics.median(errors), 3)
+
+
+def multiplications_alone(names: Sequence[str]) -> dict[str, Any]:
+    """Return the test of a model of a family that knows nothing but multiplications."""
+    logs = logs_of(names, DENSE[:1])
+    return summary(tested(logs, fitted_together, factor(logs, fitted_together)))
+
+
+def between_versions() -> dict[str, list[float]]:
+    """Return by how much the newer model of Loihi misses the measurements of the older software:
+    the least and the largest ratio of measured and estimated, with the power of the idle chip and
+    without it.
+    """
+    newer = models()[NEWEST["loihi"]]["spiking"].picojoules
+    ratios: dict[str, list[float]] = {"with the idle chip": [], "above the idle chip": []}
+    for one in devices()[OLDER_LOIHI].measured:
+        assert one.per_second
+        estimated = 1e-6 * (newer[ONCE] + newer["neuron_updates"] * one.amounts["neuron_updates"])
+        idle = 1000 * LOADED_IDLE_MILLIWATTS / one.per_second
+        ratios["with the idle chip"].append(one.microjoules / estimated)
+        ratios["above the idle chip"].append((one.microjoules - idle) / estimated)
+    return {what: [round(min(of), 2), round(max(of), 2)] for what, of in ratios.items()}
 
 
 def modelled(logs: Sequence[Log], terms: Sequence[str], fit: Fit) -> dict[str, EnergyModel]:
@@ -369,8 +416,9 @@ def main() -> None:
     text = "# Made by `python -m benchmarks.energy.device_fit --write`: picojoules of a unit.\n"
     for kind, names, terms, fit in families:
         logs = logs_of(names, terms)
-        rows += tested(logs, fit)
-        text += as_toml(modelled(logs, terms, fit), kind)
+        made = modelled(logs, terms, fit)
+        rows += tested(logs, fit, made[names[0]].factor)
+        text += as_toml(made, kind)
     text += as_toml(of_spiking_networks(), "spiking")
     by_family = {
         start: summary(of_family)
@@ -383,6 +431,21 @@ def main() -> None:
             "macs": {name: multiplications(name) for name in mlperf_tiny.NETWORKS},
             "all": summary(rows),
             "by family": by_family,
+            "multiplications alone": multiplications_alone(families[0][1]),
+            "by network": {
+                network: summary(
+                    [
+                        row
+                        for row in rows
+                        if row["network"] == network and row["device"] in families[0][1]
+                    ]
+                )
+                for network in mlperf_tiny.NETWORKS
+            },
+            "median error above idle": {
+                name: above_idle(name, rows) for name, terms in CHIPS.items() if "acs" in terms
+            },
+            "Loihi, measured by estimated with the other software": between_versions(),
             "cycles of an instruction": {
                 network: round(number, 3) for network, number in cycles_of_instruction().items()
             },
@@ -418,6 +481,14 @@ def page() -> str:
         all=document["all"],
         families={FAMILY_TITLES[name]: row for name, row in document["by family"].items()},
         rows=document["left out"],
+        alone=document["multiplications alone"],
+        networks=document["by network"],
+        above_idle=[
+            f"{100 * error:.0f} %" for error in document["median error above idle"].values()
+        ],
+        loihi=document["Loihi, measured by estimated with the other software"],
+        unseen=shared.read(LOGS)["summary"],
+        newest=NEWEST_SOFTWARE,
         models=parse_toml(FITTED.read_bytes(), dict[str, dict[Kind, EnergyModel]]),
         devices=found,
         shown=[*NEWEST.values(), "loihi-nxsdk-0.7"],

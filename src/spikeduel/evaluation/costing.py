@@ -128,4 +128,6 @@ def _with_channels(images: Tensor | np.ndarray) -> Tensor:
             f"images: uint8 or float [N, C, H, W], [N, H, W] or [N, F], not {kind} "
             f"{list(tensor.shape)}."
         )
+    if not tensor.isfinite().all():
+        raise InputError("images: some values are not finite (NaN or infinite).")
     return tensor

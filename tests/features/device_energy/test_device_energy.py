@@ -16,10 +16,11 @@ from spikeduel.analysis.recommending import with_recommendation
 from spikeduel.evaluation.costing import counted_network
 from spikeduel.experiment.recipes import baseline, strong
 from spikeduel.experiment.targets import DEVICES
-from spikeduel.features.device_energy import conclude, energies_on, section, tables
+from spikeduel.features.device_energy import conclude, device_models, energies_on, section, tables
 from spikeduel.features.device_energy.device_models import (
     ONCE,
     Device,
+    Measured,
     devices,
     estimate,
     models,
@@ -88,12 +89,45 @@ def test_energy_is_the_sum_of_amounts_times_prices():
     assert energy.joules / energy.interval.low == pytest.approx(model.factor)
 
 
-def test_the_share_that_no_network_changes_is_known():
-    (name,) = [one for one in (NEWEST["loihi"],) if ONCE in models()[one]["spiking"].picojoules]
-    energy = estimate(name, "spiking", [spiking()])
-    fixed = 1e-12 * models()[name]["spiking"].picojoules[ONCE]
+@pytest.mark.parametrize("board", ["loihi", "loihi-2", "spinnaker"])
+def test_the_share_that_no_network_changes_is_known(board):
+    network = spiking()
+    energy = estimate(NEWEST[board], "spiking", [network])
+    prices = models()[NEWEST[board]]["spiking"].picojoules
+    fixed = 1e-12 * (prices.get(ONCE, 0.0) + prices.get("T", 0.0) * network.num_steps)
     assert energy.fixed_share == pytest.approx(fixed / energy.joules)
     assert 0 < energy.fixed_share <= 1
+
+
+def test_an_estimate_far_from_what_was_measured_is_extrapolated(monkeypatch):
+    assert estimate("nucleo-u385-x-cube-ai-10.2", "spiking", [spiking()]).extrapolated == "kind"
+    name = "ndp9120-0.9v"
+    joules = estimate(name, "other", [plain()]).joules
+    for microjoules, expected in (
+        ((1.9e6 * joules, 1e9), None),
+        ((2.1e6 * joules, 1e9), "energy"),
+        ((1e-9, 0.51e6 * joules), None),
+        ((1e-9, 0.49e6 * joules), "energy"),
+    ):
+        measured = tuple(Measured(network=str(one), microjoules=one) for one in microjoules)
+        made = {**devices(), name: structs.replace(devices()[name], measured=measured)}
+        monkeypatch.setattr(device_models, "devices", lambda made=made: made)
+        assert estimate(name, "other", [plain()]).extrapolated == expected
+
+
+def test_a_star_marks_an_extrapolation(run):
+    (table,) = tables(conclude(run, None)).values()
+    columns, lines = table
+    cells = {columns[0].cell(line): columns[1].cell(line) for line in lines}
+    assert " * (" in cells[devices()[NEWEST["nucleo-u385"]].title]
+
+
+def test_images_have_to_be_finite():
+    images = torch.rand(2, 1, 4, 4)
+    images[0, 0, 0, 0] = float("nan")
+    network = nn.Sequential(nn.Flatten(), nn.Linear(16, 2))
+    with pytest.raises(InputError, match="not finite"):
+        sd.energy_of(network, images, device="nucleo-u385")
 
 
 def test_steps_are_those_of_the_network_itself():

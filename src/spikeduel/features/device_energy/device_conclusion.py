@@ -85,7 +85,8 @@ def columns(conclusion: Conclusion) -> list[Column[DeviceRow]]:
 
 def _in_words(row: DeviceRow, contender: str) -> str:
     energy = row.energies[contender]
-    estimate = f"{energy_in_words(energy.joules)} ({range_in_words(energy.interval)})"
+    star = " *" if energy.extrapolated else ""
+    estimate = f"{energy_in_words(energy.joules)}{star} ({range_in_words(energy.interval)})"
     return energy.reason or estimate
 
 
@@ -96,5 +97,7 @@ def tables(conclusion: Conclusion) -> dict[str, Any]:
 
 MEANING = (
     "Energy per inference, estimated by a model that was fitted to measurements with a power "
-    "meter. In brackets: the 80 % interval for a network that was not measured."
+    "meter. In brackets: the 80 % interval for a network that was not measured. A star marks an "
+    "extrapolation: no network of this kind was measured on the device, or none of half to twice "
+    "this energy."
 )

@@ -8,7 +8,7 @@ unit of an amount, and the error on a network that the fit had not seen.
 from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import cache
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from msgspec import Meta
@@ -21,6 +21,9 @@ from spikeduel.results.cost_results import Kind, Range, Text
 from spikeduel.system.errors import unknown
 from spikeduel.system.typed import Amount, Frozen, Positive, parse_toml
 
+MAX_OUTSIDE = 2
+"""Factor beyond the least and the most measured energy, from which an estimate is extrapolated."""
+Extrapolated = Literal["kind", "energy"]
 ONCE = "inference"
 """Amount of a network that is 1: its picojoules do not depend on the network."""
 
@@ -76,14 +79,18 @@ class EnergyModel(Frozen, forbid_unknown_fields=True):
 
 
 class DeviceEnergy(Frozen):
-    """Estimated joules per inference with the 80 % interval, and the share that is the same for
-    every network; or the `reason` for none.
+    """Estimated joules per inference with the 80 % interval, or the `reason` for none.
+
+    `fixed_share`: share that is the same for every network with this number of time steps.
+    `extrapolated`: why the estimate is an extrapolation. No network of its "kind" was measured, or
+    the "energy" is beyond those measured by more than a factor of `MAX_OUTSIDE`.
     """
 
     device: str
     joules: Amount | None = None
     interval: Range | None = None
     fixed_share: float = 0.0
+    extrapolated: Extrapolated | None = None
     reason: str | None = None
 
 
@@ -138,12 +145,29 @@ def estimate(name: str, kind: Kind, trials: Sequence[Operations]) -> DeviceEnerg
     assert model
     by_term = terms(model, trials)
     joules = sum(by_term.values())
+    fixed = sum(by_term.get(term, 0.0) for term in (ONCE, STEPS))
     return DeviceEnergy(
         device=name,
         joules=joules,
         interval=Range(low=joules / model.factor, high=joules * model.factor),
-        fixed_share=by_term.get(ONCE, 0.0) / joules if joules else 0.0,
+        fixed_share=fixed / joules if joules else 0.0,
+        extrapolated=_extrapolated(name, kind, joules),
     )
+
+
+def _extrapolated(name: str, kind: Kind, joules: float) -> Extrapolated | None:
+    # Where networks without spikes run, they alone were measured.
+    if kind == "spiking" and "other" in models()[name]:
+        return "kind"
+    measured = measured_range(name)
+    inside = measured.low / MAX_OUTSIDE <= joules <= measured.high * MAX_OUTSIDE
+    return None if inside else "energy"
+
+
+def measured_range(name: str) -> Range:
+    """Return the least and the most joules that were measured on a device."""
+    joules = [1e-6 * network.microjoules for network in devices()[name].measured]
+    return Range(low=min(joules), high=max(joules))
 
 
 def reason_against(

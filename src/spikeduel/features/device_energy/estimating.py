@@ -12,29 +12,27 @@ from spikeduel.features.device_energy.device_models import (
     device_named,
     devices,
     estimate,
+    measured_range,
     models,
 )
-from spikeduel.results.cost_results import Kind, Range
+from spikeduel.results.cost_results import Kind
 from spikeduel.sentences.cost_sentences import energy_in_words, range_in_words
 from spikeduel.system.errors import InputError
-
-MAX_OUTSIDE = 2
-"""Factor by which an energy may lie beyond those measured until the text calls it extrapolated."""
 
 
 class PrintedDeviceEnergy(DeviceEnergy):
     def __str__(self) -> str:
         device = devices()[self.device]
-        measured = [1e-6 * network.microjoules for network in device.measured]
-        span = Range(low=min(measured), high=max(measured))
-        assert self.joules is not None
         text = (
             f"{energy_in_words(self.joules)} ({range_in_words(self.interval)}) an inference on "
             f"{device.title} with {device.software}"
         )
-        if span.low / MAX_OUTSIDE <= self.joules <= span.high * MAX_OUTSIDE:
-            return text
-        return f"{text}; extrapolated: the measured networks take {range_in_words(span)}"
+        if self.extrapolated == "kind":
+            return f"{text}; extrapolated: no spiking network was measured there"
+        if self.extrapolated == "energy":
+            measured = range_in_words(measured_range(self.device))
+            return f"{text}; extrapolated: the measured networks take {measured}"
+        return text
 
 
 def energy_of(
@@ -90,6 +88,7 @@ def energy_of(
         joules=found.joules,
         interval=found.interval,
         fixed_share=found.fixed_share,
+        extrapolated=found.extrapolated,
     )
 
 
