@@ -4,9 +4,9 @@
 
 Recomputes every figure of `claims/*.toml` from the claim's own numbers, reads the results of re-runs
 from benchmarks/results/, and prints what differs, and the figures in titles and sentences that do
-not follow from any of these. `--write` makes docs/claims-tested.md of it. A
-re-run without its results file is shown as planned: `python -m benchmarks.claims.claims_rerun NAME` makes
-that file.
+not follow from any of these. `--write` makes docs/claims-tested.md of it, and a page in docs/claims/ for
+each claim. A re-run without its results file is shown as planned:
+`python -m benchmarks.claims.claims_rerun NAME` makes that file.
 """
 
 import json
@@ -17,6 +17,7 @@ import sys
 from datetime import date
 from enum import StrEnum
 from functools import cache
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -31,13 +32,22 @@ from spikeduel.system.sentences import counted
 from spikeduel.system.typed import Frozen, Positive, read_toml
 
 FOLDER, PAGE = shared.ROOT / "claims", shared.DOCS / "claims-tested.md"
+PAGES = shared.DOCS / "claims"
+"""Folder of the pages of single claims."""
 RESULTS = shared.RESULTS
 ENOUGH_SEEDS = 4
-GROUPS = ("Energy", "Accuracy", "Time", "What we report")
-SHOWN = 2
-"""Figures of a claim in the table without key ones; its own section has all."""
+GROUPS = ("Re-run", "Recomputed", "Our own claims")
+KINDS = {
+    "paper": "papers",
+    "library": "libraries and their tutorials",
+    "hardware": "logs of measured hardware",
+    "project": "repositories of one to three persons, without a paper",
+}
+"""Kinds of sources, with what the page calls them."""
 FIGURE = re.compile(r"(?<![\w.-])\d+(?:,\d{3})*(?:\.\d+)?(?![\w-])")
 """A figure in a sentence; digits in a name (CIFAR-10) are none."""
+SENTENCES = ("title", "claimed", "claimed_value", "found_value", "sentence")
+"""Parts of a claim whose figures need a source."""
 SAME_SIZE = 1.1
 """Largest ratio of parameters at which two networks count as equally large."""
 
@@ -49,6 +59,24 @@ Selection = Literal[
     "last epoch",
     "no training",
 ]
+
+
+class Verdict(StrEnum):
+    """What the test of a claim gives; the value is the text on the page."""
+
+    HOLDS = "holds"
+    HOLDS_IN_PART = "holds in part"
+    FAILS = "does not hold"
+    OPEN = "open"
+
+
+LEGEND = {
+    Verdict.HOLDS: "The figure follows from the source's own numbers, or our run reaches it.",
+    Verdict.HOLDS_IN_PART: "Some of its figures hold, or only under a condition that the claim leaves out.",
+    Verdict.FAILS: "The source's own numbers or code, or our run, give another figure.",
+    Verdict.OPEN: "What we read and ran does not decide it.",
+}
+"""What each verdict means."""
 
 
 class Flag(StrEnum):
@@ -80,10 +108,12 @@ class Flag(StrEnum):
 
 
 class Source(Frozen, forbid_unknown_fields=True):
-    """Source of a claim: `place` is a file with lines, a table or a cell; `read` the day it was
-    read by whoever entered it.
+    """Source of a claim: `by` is a short name of who claims it, `place` a file with lines, a table or
+    a cell, and `read` the day on which it was read for its entry.
     """
 
+    by: str
+    kind: Literal["paper", "library", "hardware", "project"]
     title: str
     authors: str
     place: str
@@ -96,7 +126,7 @@ class Source(Frozen, forbid_unknown_fields=True):
 class Protocol(Frozen, forbid_unknown_fields=True):
     """Protocol behind the figures of a claim, as its source says or its code shows.
 
-    `counted`: what its figures are of. `seeds`: trainings behind an accuracy. `runs`: runs of the
+    `counted`: what its figures are of. `seeds`: training runs behind an accuracy. `runs`: runs of the
     benchmark behind a time. `parameters`: numbers of weights by network. None: not stated.
     """
 
@@ -118,7 +148,7 @@ class Step(Frozen, forbid_unknown_fields=True):
     gives `gives`, to its digits; `reported` is the claim's own figure.
 
     `take` "mean" averages a list of numbers; "interval" is Wilson's 95 % interval of an accuracy in
-    per cent, or of the mean of several, on the claim's test images. `key`: shown in the table of all claims.
+    per cent, or of the mean of several, on the claim's test images. `key`: shown in bold on the claim's page.
     """
 
     what: str
@@ -168,13 +198,16 @@ class Rerun(Frozen, forbid_unknown_fields=True):
 class Claim(Frozen, forbid_unknown_fields=True):
     """A claim: `claimed` is what it reports, `sentence` what is to be concluded.
 
-    `declared`: figures of these sentences that neither follow from the rest nor stand in it, with what
+    `claimed_value` and `found_value` are both in a few words, for the table of all claims. `declared`: figures of these sentences that neither follow from the rest nor stand in it, with what
     each is. `flags` are those that do not follow from the rest: see `flags_of`.
     """
 
     title: str
     source: Source
     claimed: str
+    claimed_value: str
+    found_value: str
+    verdict: Verdict
     protocol: Protocol
     sentence: str
     recomputed: list[Step]
@@ -243,33 +276,18 @@ class Tested(Frozen):
     @property
     def group(self) -> str:
         """Heading under which the page lists the claim."""
-        quantities = self.claim.protocol.counted
         if self.claim.ours:
-            return "What we report"
-        if "energy" in quantities:
-            return "Energy"
-        return "Accuracy" if "accuracy" in quantities else "Time"
-
-    @property
-    def shown(self) -> list[Recomputed]:
-        """The figures of the table: the key ones, or else the first that do not just agree."""
-        keys = [step for step in self.recomputed if step.step.key]
-        return keys or [step for step in self.recomputed if step.agrees is not True][:SHOWN]
-
-    @property
-    def num_agreeing(self) -> int:
-        return sum(step.agrees is True for step in self.recomputed)
+            return "Our own claims"
+        return "Re-run" if self.done else "Recomputed"
 
     @property
     def has_enough_seeds(self) -> bool:
         return any(done.num_seeds >= ENOUGH_SEEDS for done in self.done)
 
     @property
-    def has_own_network(self) -> bool:
-        """True if the claim's own network, or one like it, was run with enough seeds."""
-        return any(
-            done.num_seeds >= ENOUGH_SEEDS and done.rerun.network != "another" for done in self.done
-        )
+    def has_similar_network(self) -> bool:
+        """True if the claim's own network, or one like it, was run."""
+        return any(done.rerun.network != "another" for done in self.done)
 
 
 def claims() -> dict[str, Claim]:
@@ -352,7 +370,7 @@ def without_source(claim: Claim, recomputed: list[Recomputed], done: list["Done"
 
     return [
         f"{name}: {figure}"
-        for name in ("title", "claimed", "sentence")
+        for name in SENTENCES
         for figure in FIGURE.findall(getattr(claim, name))
         if not follows(figure)
     ]
@@ -460,9 +478,22 @@ def tested() -> list[Tested]:
 
 def page(rows: list[Tested]) -> str:
     """Return docs/claims-tested.md."""
-    groups = {title: [row for row in rows if row.group == title] for title in GROUPS}
+    by_kind = sorted(rows, key=lambda row: list(KINDS).index(row.claim.source.kind))
+    groups = {title: [row for row in by_kind if row.group == title] for title in GROUPS}
     template = TEMPLATES.get_template("claims/claims.md.j2")
-    return template.render(rows=rows, groups=groups, enough=ENOUGH_SEEDS, counted=counted)
+    return template.render(
+        rows=rows, groups=groups, kinds=KINDS, legend=LEGEND, enough=ENOUGH_SEEDS
+    )
+
+
+def page_of(row: Tested) -> str:
+    """Return the page of one claim."""
+    return TEMPLATES.get_template("claims/claim.md.j2").render(row=row)
+
+
+def pages(rows: list[Tested]) -> dict[Path, str]:
+    """Return all pages by their files: the table, and a page for each claim."""
+    return {PAGE: page(rows)} | {PAGES / f"{row.name}.md": page_of(row) for row in rows}
 
 
 def wrong(rows: list[Tested]) -> list[str]:
@@ -491,7 +522,12 @@ def main() -> None:
     if sentences := wrong(rows):
         raise SystemExit("\n".join(sentences))
     if "--write" in sys.argv:
-        PAGE.write_text(page(rows), encoding="utf-8")
+        PAGES.mkdir(exist_ok=True)
+        written = pages(rows)
+        for path in {*PAGES.glob("*.md")} - written.keys():
+            path.unlink()
+        for path, text in written.items():
+            path.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -28,8 +28,14 @@ def claim(**changes):
         {
             "title": "t",
             "claimed": "c",
+            "claimed_value": "c",
+            "found_value": "f",
+            "verdict": "open",
             "sentence": "s",
-            "source": {"title": "t", "authors": "a", "place": "p", "read": "2026-11-29"},
+            "source": {
+                **{"by": "b", "kind": "paper", "title": "t", "authors": "a", "place": "p"},
+                "read": "2026-11-29",
+            },
             "protocol": protocol,
             "numbers": {"share": 90.0, "rows": [1.0, 2.0, 6.0]},
             "recomputed": [],
@@ -50,11 +56,19 @@ def test_every_figure_is_recomputed(name):
     assert [step.found for step in steps] == [step.step.gives for step in steps]
 
 
-def test_the_page_is_what_the_script_makes():
+def test_the_pages_are_what_the_script_makes():
     rows = claims.tested()
-    assert claims.PAGE.read_text(encoding="utf-8") == claims.page(rows)
+    made = claims.pages(rows)
+    assert {*claims.PAGES.glob("*.md"), claims.PAGE} == made.keys()
+    assert {path: path.read_text(encoding="utf-8") for path in made} == made
     assert sum(not row.claim.ours for row in rows) >= 20
     assert any(row.claim.ours for row in rows)
+
+
+def test_the_page_has_one_row_for_each_claim():
+    text = claims.PAGE.read_text(encoding="utf-8")
+    linked = re.findall(r"^\| \[[^\]]+\]\(claims/([\w-]+)\.md\) \|", text, re.MULTILINE)
+    assert sorted(linked) == sorted(ALL)
 
 
 @pytest.mark.parametrize("name", [name for name, claim in ALL.items() if claim.ours])
@@ -65,13 +79,12 @@ def test_our_figures_stand_where_the_claim_says(name):
     assert all(figure in text for figure in figures)
 
 
-def test_every_file_that_the_page_opens_is_there():
-    text = claims.PAGE.read_text(encoding="utf-8")
-    links = re.findall(r"\]\((\.\./[^)]+)\)", text)
-    assert links
-    assert all((claims.PAGE.parent / link).is_file() for link in links)
-    headings = set(re.findall(r"^### (\S+)$", text, re.MULTILINE))
-    assert set(re.findall(r"\]\(#([^)]+)\)", text)) == headings
+@pytest.mark.parametrize("name", ALL)
+def test_every_file_that_the_page_of_a_claim_opens_is_there(name):
+    path = claims.PAGES / f"{name}.md"
+    links = re.findall(r"\]\((\.\./[^)#]+)", path.read_text(encoding="utf-8"))
+    assert f"../../claims/{name}.toml" in links
+    assert all((path.parent / link).is_file() for link in links)
 
 
 def test_every_run_has_a_script_that_makes_it():
@@ -137,7 +150,7 @@ def test_nearly_every_other_digit_in_a_sentence_of_a_claim_is_flagged():
     flagged = [
         bool(claims.without_source(replace(row.claim, **{name: text}), row.recomputed, row.done))
         for row in claims.tested()
-        for name in ("title", "claimed", "sentence")
+        for name in claims.SENTENCES
         for text in with_another_digit(getattr(row.claim, name))
     ]
     assert len(flagged) > 5000
@@ -263,8 +276,9 @@ def test_a_rerun_without_its_results_is_shown_as_planned(tmp_path, monkeypatch):
     assert claims.done(rerun) is None
     row = next(row for row in claims.tested() if row.name == "snntorch-tutorial-5")
     assert (row.done, row.planned, row.has_enough_seeds) == ([], [rerun], False)
-    text = claims.page([row])
-    assert "Planned, not yet run" in text
+    assert row.group == "Recomputed"
+    text = claims.page_of(row)
+    assert "**Planned, not yet run: re-run with the authors' protocol and network.**" in text
     assert "`python -m benchmarks.claims.claims_rerun claim-snntorch-tutorial-5`" in text
     document = {"command": "c", "contenders": {"dense-snn": {"accuracies": [0.9, 0.92]}}}
     (tmp_path / rerun.results).write_text(json.dumps(document))
