@@ -183,7 +183,7 @@ PLANTED = {
     "digits": "digits",
     "socofing": "SOCOFing",
     "photos": "photographs",
-    "files": "photographs, moved in the file",
+    "files": "photographs, changed before resizing",
 }
 
 
@@ -222,21 +222,24 @@ def found() -> str:
         return f"{counts['suspect']['right']} of {counts['labels']['right']}"
 
     rows = {
-        "copies moved in one way, the hardest: found": [moved(name)[0] for name in PLANTED],
-        "copies moved in two ways: found": [moved(name)[1] for name in PLANTED],
-        "clean images called geometric duplicates": [moved(name)[2] for name in PLANTED],
+        "duplicates with one change: recall (hardest change)": [moved(name)[0] for name in PLANTED],
+        "duplicates with two changes: recall": [moved(name)[1] for name in PLANTED],
+        "clean images flagged as duplicates": [moved(name)[2] for name in PLANTED],
         **{
-            f"wrong labels, {words}, by {by}: found, right of those flagged": [
+            f"wrong labels, {words}, by {by}: recall, precision": [
                 doubted(name, kind, by) for name in PLANTED
             ]
-            for kind, words in {"symmetric": "any class", "pairwise": "one other class"}.items()
+            for kind, words in {
+                "symmetric": "any other class",
+                "pairwise": "one other class",
+            }.items()
             for by in ("neighbours", "networks")
         },
-        "right labels of a class 25 times as rare called wrong": [
+        "right labels of a class with 1/25 of the images, flagged": [
             doubted_rare(name) for name in PLANTED
         ],
     }
-    heads = ["% of what was planted", *PLANTED.values()]
+    heads = ["% (counts where stated)", *PLANTED.values()]
     return written(heads, ([title, *cells] for title, cells in rows.items()))
 
 
@@ -301,10 +304,10 @@ def optimism() -> str:
 
     longest = max(row["epochs"] for row in document["by_size"])
     about = (
-        f"{document['curves']} trainings of {len(document['networks'])} networks on "
-        f"{len(document['datasets'])} data sets or sizes, {longest} epochs, "
-        f"{document['cpu_minutes']:.0f} minutes of one core. Means in points, with 95 % intervals "
-        "over networks and data sets:\n"
+        f"Gain of the best test epoch in points: means of {document['curves']} training runs of "
+        f"{len(document['networks'])} networks on {len(document['datasets'])} data sets or sizes, "
+        f"{longest} epochs, with 95 % intervals over networks and data sets "
+        f"({document['cpu_minutes']:.0f} minutes of one core).\n"
     )
     sizes = []
     for n in (100, 300, 1000, 3000, 10_000):
@@ -323,7 +326,7 @@ def optimism() -> str:
             held = statistics.fmean(row["inside"] for row in outside) if outside else math.nan
             laws.append(
                 [
-                    "stays" if schedule == "constant" else "falls",
+                    schedule,
                     against,
                     f"{law['images']:.2f}",
                     f"{law['training']:.2g}",
@@ -339,13 +342,13 @@ def optimism() -> str:
             counts = f"{claim['n']:,}", f"{claim['epochs']:,}"
             claims.append([claim["claim"], *counts, against, points(row["seen"]), said])
     of_laws = [
-        *("rate", "against", "images", "training", "share", "95 % of trainings"),
-        "in it, of data sets left out",
+        *("learning rate", "over the epoch", "images", "training", "share"),
+        *("95 % interval, times the law", "coverage on data sets left out"),
     ]
-    of_claims = ["claim", "test images", "epochs", "against", "adds, points", "by the law"]
+    of_claims = ["claim", "test images", "epochs", "over the epoch", "gain, points", "by the law"]
     of_sizes = [
-        *("test images", "rate stays: chosen epoch", "last epoch", "rate falls: chosen", "last"),
-        "data sets",
+        *("test images", "constant rate: over the chosen epoch", "over the last"),
+        *("falling rate: over the chosen epoch", "over the last", "data sets"),
     ]
     tables = written(of_sizes, sizes), written(of_laws, laws), written(of_claims, claims)
     return "\n".join([about, *tables])
@@ -672,9 +675,9 @@ TITLES = {
 EDITED = {
     "digit, computed": "a digit of results.json that follows from other files",
     "digit, measured": "a digit of results.json that was measured",
-    "answer": "an answer of predictions.json",
+    "answer": "a prediction in predictions.json",
     "split": "an entry of split.csv",
-    "copy": "a training image's hash in split.csv, put to a test image's",
+    "copy": "a training image's hash in split.csv, replaced by a test image's",
     "setting": "a setting of experiment.toml",
 }
 
@@ -689,7 +692,7 @@ def verified() -> str:
     ]
     time = document["time"]
     return (
-        f"{written(['edited', 'edits', 'caught', 'caught with the hash put right'], rows)}\n"
+        f"{written(['edited', 'edits', 'caught', 'caught, with the file hash corrected'], rows)}\n"
         f"It takes {statistics.median(time['seconds']):.1f} s of processor time for "
         f"{time['test_images']:,} test images, {time['seeds']} seeds and "
         f"{len(time['contenders'])} contenders (`benchmarks/reliability/verify.py`).\n"
@@ -748,7 +751,7 @@ def study() -> str:
         machines.add(
             f"{environment['cpu']}, {environment['threads']} threads, PyTorch "
             f"{environment['torch'].split('+')[0]}, precision "
-            f"{results['environment']['precision']} to train, 32 to judge"
+            f"{results['environment']['precision']} to train, float32 to test"
         )
     heads = [
         *("data", "encoding", "SNN, %", "CNN, %", "study: SNN, CNN", "s/epoch SNN, CNN", "epochs"),
@@ -773,7 +776,7 @@ def socofing() -> str:
         accuracy = {trial["kind"]: trial["test"]["accuracy"] for trial in trials}
         scores = (probe["accuracy"], accuracy["snn"], accuracy["cnn"], probe["chance_level"])
         rows.append([title, *(f"{100 * score:.1f}" for score in scores)])
-    heads = ["split", "nearest neighbour, %", "SNN, %", "CNN, %", "commonest finger, %"]
+    heads = ["split", "nearest neighbour, %", "SNN, %", "CNN, %", "most frequent finger, %"]
     return written(heads, rows)
 
 
@@ -793,10 +796,10 @@ def _as_measured(name: str, encoding: str) -> str:
 MADE: dict[str, tuple[str, Callable[[], str]]] = {
     "records": ("README.md", records),
     "events": ("docs/events.md", events),
-    "study": ("docs/claims.md", study),
-    "socofing": ("docs/claims.md", socofing),
+    "study": ("docs/study-2023.md", study),
+    "socofing": ("docs/study-2023.md", socofing),
     "found": ("docs/claims.md", found),
-    "optimism": ("docs/claims.md", optimism),
+    "optimism": ("docs/best-epoch.md", optimism),
     "verify": ("docs/claims.md", verified),
     "energy": ("docs/energy.md", energy),
     "counters": ("docs/counting.md", counters),
