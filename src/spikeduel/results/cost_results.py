@@ -34,8 +34,8 @@ MEMORIES: tuple[Memory, ...] = ("compute", "on_chip", "off_chip")
 class Joules(Frozen):
     """Joules per image; None: unknown.
 
-    `range`: from the cheapest to the dearest `Flow` of each layer; without memory, from zeros
-    skipped to none. `dense`: only spikes skip.
+    `range`: from the cheapest to the most expensive `Flow` of each layer; without memory, from
+    zeros skipped to nothing skipped. `dense`: only spikes skip.
     """
 
     dense: float | None

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.usefixtures("known_data")
 def test_a_plan_before_training(desk):
     text = " ".join(printed(*PLAN, "--difference", "20").split())
     assert "SD 0.30 points SD 0.55 points training" in text
-    assert "a true lead of 20 points is found, on 179 test images" in text
+    assert "finding a true difference of 20 points on 179 test images" in text
     assert not (desk / "runs").exists()
     plan = document(*PLAN, "--deviation", "3")
     (case,) = plan["cases"]

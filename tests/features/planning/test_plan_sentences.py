@@ -43,6 +43,12 @@ def test_a_row_for_each_number_of_seeds():
     assert rows[5] == {"seeds": "6", "snn, cnn": "50 %", "training": "6 min"}
 
 
+def test_one_epoch_is_not_one_epochs():
+    (time, _) = plan(OF_PAIR).times
+    of_one = plan(OF_PAIR, times=[structs.replace(time, epochs=1.0)])
+    assert any("4 s per epoch, 1 epoch (as" in text for text in plan_sentences.sentences(of_one))
+
+
 def test_the_sentences_of_a_plan(golden):
     assumed = [
         Case(

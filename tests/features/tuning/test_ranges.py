@@ -2,11 +2,14 @@ import math
 
 import numpy as np
 import pytest
+import typer.main
 
+from spikeduel.cli import app
 from spikeduel.experiment.settings import TUNABLE, Experiment
 from spikeduel.features.tuning.tuning import RANGES, draw, read_ranges
 from spikeduel.features.tuning.tuning_results import Range
 from spikeduel.system.errors import InputError
+from spikeduel.system.sentences import listed
 
 
 def ranges_in(tmp_path, text):
@@ -23,6 +26,12 @@ def test_every_range_holds_values_of_its_setting_and_what_is_customary(name):
         assert getattr(Experiment(**{name: value}), name) == value
     customary = getattr(Experiment(), name)
     assert customary in of.choices if of.choices else of.low <= customary <= of.high
+
+
+def test_the_help_names_the_settings_that_are_tuned():
+    options = typer.main.get_command(app).commands["tune"].params
+    (ranges,) = (option for option in options if "--ranges" in option.opts)
+    assert f"instead of {listed(list(RANGES))}:" in ranges.help
 
 
 def test_draws_lie_within_and_cover_their_ranges():

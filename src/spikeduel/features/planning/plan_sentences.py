@@ -22,7 +22,7 @@ _SOURCES = {
 
 
 def rows(forecast: Forecast) -> list[dict[str, str]]:
-    """Return a row for each number of seeds: chance, and training time."""
+    """Return a row for each number of seeds: power, and training time."""
     cases = sorted(forecast.cases, key=lambda case: (case.deviation or 0, sum(case.probabilities)))
     return [
         {
@@ -57,8 +57,9 @@ def sentences(forecast: Forecast) -> list[str]:
             f"{duration(forecast.seconds(needed))}."
         )
     texts = [
-        f"The chance that a true lead of {lead_in_points(forecast.difference)} is found, on "
-        f"{forecast.test_images:,} test images, by seeds:",
+        f"Power: the probability of finding a true difference of "
+        f"{lead_in_points(forecast.difference)} on {forecast.test_images:,} test images, by number "
+        f"of seeds:",
         verdict,
         _SOURCES[forecast.source],
     ]
@@ -66,29 +67,35 @@ def sentences(forecast: Forecast) -> list[str]:
     if forecast.source != "store":
         deviations = listed([f"{100 * case.variability.seeds_a:.2f}" for case in forecast.cases])
         texts.append(
-            f"Assumed as well: trainings of two contenders disagree on {100 * BETWEEN:.1f} % of "
-            f"the test images, two of one on {100 * WITHIN:.1f} %. With that, accuracy on so many "
-            f"images varies by {deviations} points over seeds."
+            f"Assumed as well: training runs of two contenders disagree on {100 * BETWEEN:.1f} % "
+            f"of the test images, two runs of one contender on {100 * WITHIN:.1f} %. Then accuracy "
+            f"on these images varies by {deviations} points over seeds."
         )
         if in_groups:
             texts.append(
-                "The test images come in groups. How alike those of a group are is not known "
-                "before a run, and makes these chances smaller."
+                "The test images come in groups. Images of a group are alike, to a degree that is "
+                "not known before a run. This lowers the probabilities."
             )
     if in_groups and not any(any(case.probabilities) for case in forecast.cases):
         texts.append(
-            "The groups of test images are too few for anybody to be called better: --folds 5 "
-            "tests them all."
+            "The test images have too few groups for any contender to be called better: --folds 5 "
+            "tests all groups."
         )
     times = [
-        f"{time.contender} {time.epoch_seconds:.2g} s an epoch, "
+        f"{time.contender} {time.epoch_seconds:.2g} s per epoch, "
         + (
-            f"{time.epochs:.3g} epochs (as in the store)"
+            f"{_epochs(time.epochs)} (as in the store)"
             if time.from_store
-            else f"at most {time.epochs:.3g} epochs (some steps timed)"
+            else f"at most {_epochs(time.epochs)} (some steps timed)"
         )
         for time in forecast.times
     ]
     folds = f", in each of {forecast.folds} folds" if forecast.folds else ""
-    texts.append(f"Time is of training alone: {'; '.join(times)}{folds}.")
-    return [*texts, f"Fewer than {MIN_SEEDS} seeds make nobody better."]
+    texts.append(f"Times are of training alone: {'; '.join(times)}{folds}.")
+    return [*texts, f"With fewer than {MIN_SEEDS} seeds, no contender can be called better."]
+
+
+def _epochs(mean: float) -> str:
+    """Return a mean number of epochs: "1 epoch", "13.5 epochs"."""
+    number = f"{mean:.3g}"
+    return f"{number} epoch{'' if number == '1' else 's'}"

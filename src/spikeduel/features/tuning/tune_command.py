@@ -36,8 +36,8 @@ def tune(
         Path | None,
         option(
             "--ranges FILE.toml",
-            "Settings to tune instead of learning rate, threshold, beta, surrogate width and "
-            "steps: a table for each, such as [learning_rate] with low, high and log = true.",
+            "Settings to tune instead of learning_rate, threshold, beta and num_steps: a table "
+            "for each, such as [learning_rate] with low, high and log = true.",
             DUEL,
         ),
     ] = None,
