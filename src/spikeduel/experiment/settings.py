@@ -329,7 +329,7 @@ class CoreExperiment:
         DeviceName,
         setting(
             "Where to compute. auto: a CUDA GPU if there is one, else the CPU.",
-            "Apple's mps and Intel's xpu are untested (docs/scale.md#devices-and-logs).",
+            "Apple's mps and Intel's xpu are untested (docs/devices.md).",
             metavar="auto|cpu|cuda|cuda:N|mps|xpu",
         ),
     ] = "auto"
