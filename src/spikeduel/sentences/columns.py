@@ -179,7 +179,7 @@ KIND: list[Column[ContenderRow]] = [
     Column("encoding", lambda row: row.trials[0].encoding or "analogue", is_text=True),
     Column("same layers as", lambda row: row.twin, is_text=True),
 ]
-OVER_CLASSES = "over classes, each counts alike (macro average)."
+OVER_CLASSES = "mean over classes (macro average)."
 SCORES: list[Column[ContenderRow]] = [
     _score_column(
         "accuracy %",
@@ -211,14 +211,14 @@ TRAINING: list[Column[ContenderRow]] = [
         "training s",
         lambda row: row.seconds,
         "{:,.1f}".format,
-        "Mean seconds of a training with all its epochs, on the machine named under Reproduce. A "
-        "converted network has those of its source.",
+        "Mean seconds of a training run with all its epochs, on the machine named under Reproduce. "
+        "A converted network has the seconds of its source.",
         unknown="–",
     ),
     Column(
         "epochs",
         lambda row: span([trial.epochs for trial in row.trials]),
-        definition="All epochs of a training, those with ReLU too.",
+        definition="All epochs of a training run, including epochs with ReLU.",
     ),
     Column(
         "converged",
@@ -226,7 +226,7 @@ TRAINING: list[Column[ContenderRow]] = [
             [trial.converged for trial in row.trials if trial.converged is not None] or None
         ),
         lambda converged: f"{sum(converged)} of {len(converged)}",
-        "Trainings that reached a plateau better than chance, of all that were finished. In the "
+        "Training runs that reached a plateau better than chance, of all finished ones. In the "
         "last quarter of the epochs (at least four), validation accuracy rose by less than a point "
         "and validation loss fell by less than 0.05, or the stopping rule ended training.",
         is_text=True,
@@ -287,8 +287,8 @@ PAIRS: list[Column[Pair]] = [
         "points",
         lambda pair: pair.difference,
         signed,
-        "The first minus the second, in points of accuracy (balanced, where classes are "
-        "unbalanced). The one with the higher accuracy stands first.",
+        "The first contender minus the second, in points of accuracy (balanced accuracy if classes "
+        "are unbalanced). The contender with the higher accuracy stands first.",
     ),
     Column(
         "95 % interval",
@@ -299,8 +299,8 @@ PAIRS: list[Column[Pair]] = [
         "p",
         lambda pair: pair.p_value,
         p_number,
-        "How often chance alone would make a difference at least as large. A p of 1 is no "
-        "evidence, neither of a difference nor of none.",
+        "Probability of a difference at least this large if there is no true difference. A p of 1 "
+        "is evidence neither of a difference nor of equality.",
     ),
     Column("test images", lambda pair: pair.n, thousands),
     Column("seeds", lambda pair: pair.seeds),

@@ -121,7 +121,7 @@ COLUMNS: list[Column[Row]] = [
         "by chance",
         lambda row: averaged([model.ece_of_perfect for model in row.models], tenths),
         definition="The ECE that a perfectly calibrated network with the same confidences has on "
-        "as many images, on average.",
+        "average, on the same number of images.",
         unknown="–",
     ),
     Column(
