@@ -243,6 +243,87 @@ def found() -> str:
     return written(heads, ([title, *cells] for title, cells in rows.items()))
 
 
+def planted_copies() -> str:
+    """Recall of planted copies by kind and data set, and the clean images that are called copies."""
+    documents = shared.read("copies.json")["sets"]
+    sets = [documents[name] for name in PLANTED]
+
+    def shares(key: str) -> dict[str, list[str]]:
+        kinds = dict.fromkeys(kind for of_set in sets for kind in of_set[key])
+        return {
+            kind: [
+                f"{100 * of_set[key][kind]:.1f}" if kind in of_set[key] else "–" for of_set in sets
+            ]
+            for kind in kinds
+        }
+
+    def counts(key: str) -> list[str]:
+        return [f"{of_set[key]:,}" for of_set in sets]
+
+    alarms = {"near-duplicates": "near", "geometric": "flagged", "photometric": "flagged_as_edited"}
+    rows = {
+        "training images": counts("training_images"),
+        "**geometric**, copies of each kind": counts("copies_of_each_kind"),
+        **shares("found"),
+        "**photometric and crops**, copies of each kind": counts("edited_copies_of_each_kind"),
+        **shares("found_edited"),
+        "**clean images**": counts("clean_images"),
+        **{f"called copies: {kind}": counts(f"clean_{key}") for kind, key in alarms.items()},
+    }
+    heads = ["found, %", *PLANTED.values()]
+    return written(heads, ([title, *cells] for title, cells in rows.items()))
+
+
+def changed_labels() -> str:
+    """Recall and precision of changed labels by data set, and the labels flagged without changes."""
+    rows = []
+    names = {name: PLANTED[name] for name in ("fashion-mnist", "mnist", "digits")}
+    for name, title in {**names, "fashion-mnist-mini": "embedded set"}.items():
+        document = shared.read(f"labels-{name}.json")
+        (clean,) = (row for row in document["found"] if row["kind"] == "clean")
+        for kind, words in {"symmetric": "any class", "pairwise": "the next class"}.items():
+            found = [
+                row
+                for row in document["found"]
+                if row["kind"] == kind and not row["limits_chosen_with_it"]
+            ]
+            cells = [
+                f"{100 * statistics.mean(row[by][key] for row in found):.0f}"
+                for by in ("neighbours", "networks")
+                for key in ("recall", "precision")
+            ]
+            flagged = [
+                f"{clean[by]['flagged']:,} of {clean[by]['examined']:,}"
+                for by in ("neighbours", "networks")
+            ]
+            first = kind == "symmetric"
+            rows.append([title if first else "", words, *cells, *(flagged if first else ("", ""))])
+    heads = ["data set", "changed to"]
+    for by in ("neighbours", "networks"):
+        heads += [f"{by}: recall, %", "precision, %"]
+    heads += ["flagged without changes: neighbours", "networks"]
+    return written(heads, rows)
+
+
+def rare_labels() -> str:
+    """Labels of a class 25 times as rare that neighbours flag: right ones, and changed ones."""
+    rows = []
+    for name in ("fashion-mnist", "mnist", "digits"):
+        rare = shared.read(f"labels-{name}.json")["rare"]
+        judged = [
+            rare[kind]["data_sets"] - rare[kind]["not_judged"] for kind in ("clean", "symmetric")
+        ]
+        flagged = [
+            f"{rare[kind]['suspect'][which]} of {rare[kind]['labels'][which]}"
+            for kind, which in (("clean", "right"), ("symmetric", "wrong"))
+        ]
+        cells = [f"{number} of {rare['clean']['data_sets']}" for number in judged]
+        rows.append([PLANTED[name], cells[0], flagged[0], cells[1], flagged[1]])
+    heads = ["data set", "judged, labels unchanged", "right labels flagged"]
+    heads += ["judged, a tenth changed", "wrong labels found"]
+    return written(heads, rows)
+
+
 def counters() -> str:
     """What counters count of networks made to mislead, and what is counted by hand."""
     document = shared.read("counters.json")
@@ -799,6 +880,9 @@ MADE: dict[str, tuple[str, Callable[[], str]]] = {
     "study": ("docs/study-2023.md", study),
     "socofing": ("docs/study-2023.md", socofing),
     "found": ("docs/claims.md", found),
+    "planted_copies": ("docs/audit-method.md", planted_copies),
+    "changed_labels": ("docs/audit-method.md", changed_labels),
+    "rare_labels": ("docs/audit-method.md", rare_labels),
     "optimism": ("docs/best-epoch.md", optimism),
     "verify": ("docs/claims.md", verified),
     "energy": ("docs/energy.md", energy),
