@@ -228,8 +228,10 @@ def test_the_page_on_the_design_names_every_package_and_files_that_exist():
 
 
 def test_the_page_on_reading_says_the_rule_and_the_columns_as_the_report_does():
-    text = " ".join(PAGES["reading"].split())
-    for phrase in (sentences.RULE, *sentences.MEANINGS.values(), *sentences.TITLES.values()):
+    text = " ".join(PAGES["reading"].replace("`", "").split())
+    exactly = (f"**{term}**: {rule}" for term, rule in sentences.EXACT_RULE.items())
+    named = (*sentences.MEANINGS.values(), *sentences.TITLES.values())
+    for phrase in (*sentences.RULE, *exactly, *named):
         assert phrase in text
 
 

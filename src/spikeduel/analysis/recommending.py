@@ -1,6 +1,6 @@
 """Decide which contender to recommend, compare quantities, and list the next steps.
 
-`sentences.recommendation_sentences.RULE` states the rule. The runner-up is the most accurate
+`sentences.recommendation_sentences.EXACT_RULE` states the rule. The runner-up is the most accurate
 contender of the other kind (spiking or not), else the second best.
 """
 

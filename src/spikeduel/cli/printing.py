@@ -75,6 +75,9 @@ def _everything(comparison: Comparison) -> None:
         typer.echo(f"{text}\n")
     leaks = comparison.leaks()
     print_bullets([caveat for caveat in comparison.caveats() if caveat not in leaks])
+    print_bullets(
+        [*map(comparison.with_noun, recommendation.RULE)], "\nHow a network is recommended:"
+    )
     typer.echo(f"\nmodels: {comparison.out / 'models'}/")
 
 

@@ -28,7 +28,6 @@ from spikeduel.system.numbers import with_noun
 DEFINITIONS: dict[str, str] = {
     **columns.definitions(),
     **{str(quantity): text for quantity, text in recommendation_sentences.MEANINGS.items()},
-    "the rule": recommendation_sentences.RULE.removeprefix("The rule: "),
     "confusion matrix": (
         "Rows: true classes. Columns: predicted classes. Correct predictions lie on the "
         "diagonal; a dark cell off it is a pair of classes that is often confused."

@@ -26,27 +26,49 @@ from spikeduel.system.numbers import duration, hundredths, named, per_cent, poin
 from spikeduel.system.sentences import counted, listed
 
 RULE = (
-    "The rule: the most accurate contender is recommended, unless another one is level with it "
-    "and is at least 1.1 times faster on this machine. A contender is level if its deficit does "
-    "not matter, by a tolerance of one point, or of a quarter of the better one's errors and two "
-    "test images if that is less. Then the 90 % interval of the deficit ends within the "
-    "tolerance, or the deficit lies within it and the interval ends within three times as much. "
-    "With --for speed, energy or size, the contender that leads in that is recommended, unless "
-    "its deficit is above the tolerance; a ratio below 1.1 does not count. With --for cpu or "
-    "gpu, that is speed, timed there. With --for cortex-m, it is operations in int8, and a "
-    "contender that export --to c cannot write is not recommended. With --for a device, such as "
-    "nucleo-u385 or loihi, it is energy there, by a model fitted to a power meter: the interval "
-    "of the ratio must not reach 1, and a network that the device does not run is not recommended. "
-    "A contender leads in energy if all accountings that count the memory of both agree. "
-    "--tolerance sets the tolerance. If several would be recommended in place of the most "
-    "accurate, the most accurate of these is compared with the others of them, and so on. Between "
-    "exactly equal accuracies the lower cost decides, however little lower; else times of a busy "
-    "machine decide nothing. There is no recommendation if test images leak into training, if no "
-    "seed was finished by every contender, if the more accurate contender was trained longer, or "
-    "if no difference between the kinds is significant and the test images are too few to show "
-    "one of five points: fewer than 117, or more if the networks often disagree. A 90 % interval "
-    "of the difference within a given --tolerance is enough."
+    "The most accurate network is recommended, unless another one is about as accurate and at "
+    "least 1.1 times faster on this machine. Then the faster one is recommended.",
+    "About as accurate: the accuracy is at most one point lower, and by its 90 % interval less "
+    "than three points lower. Near 100 %, the limit is smaller. --tolerance sets another limit.",
+    "With --for speed, energy, size or a device, the best network in that is recommended, if its "
+    "accuracy is at most one point lower.",
+    "There is no recommendation if test images leak into training, or if the more accurate network "
+    "was trained longer.",
+    "There is no recommendation either if the test images are too few: with fewer than 117, only a "
+    "significant difference counts.",
 )
+"""The rule by which a network is recommended, briefly."""
+EXACT_RULE = {
+    "Tolerance": "One point of accuracy. If smaller, a quarter of the better network's errors plus "
+    "two test images. --tolerance sets another one.",
+    "Level": "A network is level with a more accurate one if its accuracy is lower by at most the "
+    "tolerance. The 90 % interval of the difference must also end within three times the "
+    "tolerance. Networks of equal accuracy are level.",
+    "Without --for": "A level network is preferred if it is at least 1.1 times faster on this "
+    "machine. Times of a busy machine do not count.",
+    "--for speed, --for size": "The faster or smaller network is preferred. The ratio must be at "
+    "least 1.1, and its accuracy lower by at most the tolerance. Intervals do not count.",
+    "--for energy": "A network is preferred if it needs less energy by all accountings that count "
+    "the memory of both networks. Its accuracy must be lower by at most the tolerance.",
+    "--for cpu, --for gpu": "As --for speed, timed on that processor.",
+    "--for cortex-m": "As --for speed, by operations in int8. A network that export --to c cannot "
+    "write is not recommended.",
+    "--for a device": "As --for speed, by energy on a device such as nucleo-u385 or loihi, from a "
+    "model fitted to a power meter. The interval of the ratio must not reach 1. A network that "
+    "does not run on the device is not recommended.",
+    "Several networks": "If several networks are preferred to the most accurate one, the rule is "
+    "applied again to these networks alone.",
+    "Equal accuracy": "If the most accurate networks have exactly the same accuracy, the lowest "
+    "cost decides, however small the difference.",
+    "No recommendation": "Test images leak into training, or the more accurate network was trained "
+    "more than 1.1 times as long. Or no seed was finished by every network, or no network has "
+    "learned anything, or none runs on the device.",
+    "Too few test images": "There is no recommendation if the test images cannot show a difference "
+    "of five points. Fewer than 117 are too few, or more if the networks often disagree. A "
+    "significant difference between spiking and other networks is enough for a recommendation. So "
+    "is a 90 % interval of the difference within a given --tolerance.",
+}
+"""The rule in full: `analysis.recommending` decides by it."""
 TITLES: dict[Quantity | Measure, str] = {
     "accuracy": "accuracy, %",
     "balanced_accuracy": "balanced accuracy, %",
@@ -62,14 +84,14 @@ TITLES: dict[Quantity | Measure, str] = {
 MEANINGS: dict[Quantity | Measure, str] = {
     "accuracy": SCORES[0].definition,
     "balanced_accuracy": BALANCED.definition,
-    "training": "Time of one training on this machine, with its epochs with ReLU.",
+    "training": "Time of one training run on this machine, with its epochs with ReLU.",
     "latency": (
-        "Inference time of one image on this machine: median, the lower one of two sittings."
+        "Inference time of one image on this machine: the lower median of two measurements."
     ),
     "energy": (
         "Estimated energy per inference, 45 nm, with neurons and memory on the chip: from the "
         "cheapest to the most expensive way to compute it. The star follows the published "
-        "accountings with memory on both sides, if all agree. With --for a device: "
+        "accountings that count the memory of both networks, if all agree. With --for a device: "
         "estimated energy there, with its 80 % interval."
     ),
     "memory": "Memory of a process at its first inference, Python and PyTorch included.",
