@@ -49,7 +49,11 @@ def test_without_time_steps_there_is_no_section(make_prepared):
 
 @pytest.mark.parametrize(
     ("stream", "expected"),
-    [([1.0, 2.0], ""), ([1.5, 2.5], "takes 2.2 ms an image on average, and 2 ms"), (None, "")],
+    [
+        ([1.0, 2.0], ""),
+        ([1.5, 2.5], "takes 2.2 ms per image on average. All steps at once take 2 ms"),
+        (None, ""),
+    ],
 )
 def test_an_exit_that_saves_no_time_is_named(make_prepared, stream, expected):
     """Of ten images, three leave after the first step."""
