@@ -247,6 +247,7 @@ def _context(
             {
                 "name": name,
                 "colour": colour,
+                "kind": results.of(name, tested=False)[0].kind.upper(),
                 "trials": results.of(name, tested=False),
                 "tested": results.of(name),
             }

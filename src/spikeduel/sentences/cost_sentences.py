@@ -245,9 +245,12 @@ def summary(accounted: AccountedPair) -> str:
 
 def by_groups(by_group: Mapping[Group, Sequence[str | None]]) -> str:
     """Return which network needs less energy by how many accountings of each group."""
-    return "; ".join(
-        f"{GROUP_TITLES[group]}, {_needs_less(names)}" for group, names in by_group.items()
-    )
+    return "; ".join(of_groups(by_group))
+
+
+def of_groups(by_group: Mapping[Group, Sequence[str | None]]) -> list[str]:
+    """Return which network needs less energy, a text for each group of accountings."""
+    return [f"{GROUP_TITLES[group]}, {_needs_less(names)}" for group, names in by_group.items()]
 
 
 def _needs_less(names: Sequence[str | None]) -> str:

@@ -1,6 +1,6 @@
 """The recommendation in sentences, and the short table beside it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from spikeduel.analysis.recommending import cheaper, running, timed_elsewhere, was_busy
 from spikeduel.analysis.run_findings import search_option
@@ -20,7 +20,7 @@ from spikeduel.results.run import (
 from spikeduel.results.significance import Conclusion, Measure
 from spikeduel.sentences import verdict
 from spikeduel.sentences.columns import BALANCED, SCORES, Averaged, score, span
-from spikeduel.sentences.cost_sentences import amount, by_groups, range_in_words
+from spikeduel.sentences.cost_sentences import amount, by_groups, of_groups, range_in_words
 from spikeduel.system.negligible import MAX_COST_RATIO
 from spikeduel.system.numbers import duration, hundredths, named, per_cent, points
 from spikeduel.system.sentences import counted, listed
@@ -490,6 +490,16 @@ def energy(results: Results, briefly: bool = False) -> str:
         by_group = {name: by for name, by in by_group.items() if name == "memory" and any(by)}
     text = by_groups(by_group)
     return f"Energy by published accountings: {text}." if text else ""
+
+
+def energy_by_group(results: Results) -> list[str]:
+    """Return which network needs less energy, a text for each group of accountings."""
+    return of_groups(results.recommendation.quantity("energy").by_group)
+
+
+def at_most_three(lines: Sequence[str]) -> list[str]:
+    """Return the first two sentences, and the others as one text."""
+    return list(filter(None, [*lines[:2], " ".join(lines[2:])]))
 
 
 def settling(results: Results) -> list[tuple[str, str, str]]:
