@@ -18,6 +18,7 @@ from benchmarks.energy.frontier import (
     entries,
 )
 from benchmarks.tables import TEMPLATES
+from spikeduel.features.compression.frontier_analysis import ALL_SPIKING
 from spikeduel.features.compression.frontier_results import RatioAt, RatioResult
 from spikeduel.features.compression.frontier_sentences import highest, times, whole
 from spikeduel.features.device_energy.device_models import devices, models
@@ -27,6 +28,12 @@ from spikeduel.system.numbers import per_cent
 
 PAGE = shared.DOCS / "worth-it.md"
 EVENTS = "n-mnist-800"
+FAMILIES = {
+    "vgg-lif": "LIF neurons",
+    "vgg-integer": "integer activations in training",
+    "vgg-relu by first spikes": "a CNN, converted to one spike per neuron",
+}
+"""Title of each spiking family."""
 KINDS: tuple[Group, ...] = ("memory", "arithmetic", "chip")
 
 
@@ -37,6 +44,35 @@ def costs(group: Group) -> dict[str, EqualCost]:
         for name, of in costs_at_equal_accuracy().items()
         if group in of
     }
+
+
+def times_by_family() -> dict[str, dict[str, RatioAt]]:
+    """Return the ratio of inference times of each spiking family, by family and title of the data
+    set.
+    """
+    found: dict[str, dict[str, RatioAt]] = {}
+    for name, budget, entry in entries():
+        for pair in entry["found"].pairs:
+            kinds = highest(pair)
+            if budget == MINUTES and "measured" in kinds and pair.spiking != ALL_SPIKING:
+                (ratio,) = kinds["measured"][1]
+                found.setdefault(pair.spiking, {})[COST_COLUMNS[name]] = ratio
+    return found
+
+
+def time_table() -> str:
+    """Return the ratios of inference times, a row for each spiking family."""
+    families = times_by_family()
+    titles = dict.fromkeys(title for of in families.values() for title in of)
+    rows = [
+        [FAMILIES[name], *(cell(of.get(title)) for title in titles)]
+        for name, of in families.items()
+    ]
+    return tables.written(["SNN / CNN, inference time", *titles], rows)
+
+
+def cell(ratio: RatioAt | None) -> str:
+    return f"{times(ratio.ratio)}: {ratio.result}" if ratio else "–"
 
 
 def by_device() -> dict[str, dict[str, RatioAt]]:
@@ -67,12 +103,6 @@ def counted(results: Iterable[RatioResult]) -> str:
     return ", ".join(f"{result} in {counts[result]} of {counts.total()}" for result in counts)
 
 
-def spread(found: Sequence[EqualCost]) -> str:
-    """Return the least and the most ratio."""
-    low = min(one.ratio.low for one in found)
-    return times(type(found[0].ratio)(low=low, high=max(one.ratio.high for one in found)))
-
-
 def cost_table(groups: Sequence[Group]) -> str:
     """Return the costs of some kinds, a row for each data set."""
     named = {group: costs(group) for group in groups}
@@ -86,7 +116,7 @@ def cost_table(groups: Sequence[Group]) -> str:
             else "not measured"
             for group in groups
         ]
-        rows.append([f"{title}{' †' if first.unequal else ''}", per_cent(first.accuracy), *cells])
+        rows.append([title, per_cent(first.accuracy), *cells])
     return tables.written(
         ["data set", "at accuracy", *(COST_TITLES[group] for group in groups)], rows
     )
@@ -94,7 +124,8 @@ def cost_table(groups: Sequence[Group]) -> str:
 
 def page() -> str:
     """Return docs/worth-it.md."""
-    time = costs("measured")
+    families = times_by_family()
+    by_result = {name: [one.result for one in of.values()] for name, of in families.items()}
     ratios = shared.read("speed-cpu.json")["ratios"].values()
     training = [of["cnn"]["median"] for of in ratios if "cnn" in of]
     on_microcontrollers = [
@@ -105,19 +136,17 @@ def page() -> str:
     ]
     return TEMPLATES.get_template("energy/worth.md.j2").render(
         num_sets=len(costs("memory")),
-        time=time,
-        time_range=spread([*time.values()]),
-        slower=sum(set(cost.counts) == {"more"} for cost in time.values()),
-        faster=sum("less" in cost.counts for cost in time.values()),
+        lif=times(whole([*families["vgg-lif"].values()])),
+        integer=times(whole([*families["vgg-integer"].values()])),
+        any_faster=any("less" in results for results in by_result.values()),
+        time_table=time_table(),
         on_microcontrollers=times(whole(on_microcontrollers)),
         microcontrollers=counted(one.result for one in on_microcontrollers),
-        time_table=cost_table(["measured"]),
         microcontroller_table=device_table(is_microcontroller=True),
         chip_table=device_table(is_microcontroller=False),
         energy_table=cost_table(KINDS),
         arithmetic=costs("arithmetic"),
         events=COST_COLUMNS[EVENTS],
-        unequal=any(cost.unequal for cost in costs("memory").values()),
         times=times,
         training=[min(training), max(training)],
         accuracies=tables.records(),

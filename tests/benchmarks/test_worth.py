@@ -15,7 +15,10 @@ def test_the_page_is_made_of_the_results():
 
 def test_the_answers_are_those_of_the_results():
     """The page's answers are fixed text; these are the results that they stand for."""
-    assert not any("less" in cost.counts for cost in worth.costs("measured").values())
+    families = worth.times_by_family()
+    assert families.keys() == worth.FAMILIES.keys()
+    assert all(ratio.result != "less" for of in families.values() for ratio in of.values())
+    assert {ratio.result for ratio in families["vgg-lif"].values()} == {"more"}
     results = {
         board: {one.result for one in of.values()} for board, of in worth.by_device().items()
     }
