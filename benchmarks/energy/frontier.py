@@ -10,7 +10,7 @@ contenders train for equal minutes; with `--lengths`, until they have converged:
 as validation images choose, with the first seed (`converged`). What the store under `--runs` holds
 is not trained again. The results go to benchmarks/results/equal-grids.json by data set and budget;
 `--write` makes docs/frontier.md of them, its figures, and the tables of all networks and ratios in
-docs/frontier; and also of benchmarks/results/frontier.json, which has those of earlier, unequal grids.
+docs/frontier.
 """
 
 import csv
@@ -20,7 +20,7 @@ import statistics
 import tempfile
 import tomllib
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,6 @@ from spikeduel.features.compression.frontier_sentences import (
     even_rate,
     highest,
     label,
-    left_out,
     ratio_rows,
     times,
     whole,
@@ -65,11 +64,9 @@ from spikeduel.system.progress import Progress, TerminalProgress
 from spikeduel.system.typed import plain
 from spikeduel.training.jobs import Processes, Workers
 
-RESULT, EARLIER = "equal-grids.json", "frontier.json"
+RESULT = "equal-grids.json"
 MINUTES, CONVERGED = "equal minutes", "converged"
 """Budgets of training."""
-EARLIER_GRIDS = "equal minutes, unequal grids"
-"""Budget of the results of `EARLIER`."""
 MIN_GAIN = 0.001
 """Validation accuracy by which longer training must be better."""
 PAGE, TABLES = shared.DOCS / "frontier.md", shared.DOCS / "frontier"
@@ -79,17 +76,6 @@ COLOURS = {
     "vgg-relu": OTHER_COLOURS[0],
 }
 STUDY = shared.ROOT / "studies" / "frontier.toml"
-OF_BOTH = (
-    "8_bits",
-    "4_bits",
-    "half_channels",
-    "half_channels_4_bits",
-    "quarter_channels",
-    "early_exit",
-)
-"""Networks of the CNN's family whose sizes, bits and early exits the spiking family has, too."""
-WITH_EQUAL_GRIDS: tuple[Group, ...] = ("measured", "memory", "arithmetic", "operations", "size")
-"""Kinds of cost whose ratios follow from the ends of the accountings' ranges."""
 
 
 def experiments() -> dict[str, Experiment]:
@@ -223,14 +209,13 @@ COST_TITLES: dict[Group, str] = {
 class EqualCost:
     """Cost of spiking networks as a multiple of the other's, by all accountings of one kind.
 
-    `counts`: accountings by result. `unequal`: the CNN had a larger grid of sizes and bits.
+    `counts`: accountings by result.
     """
 
     accuracy: float
     ratio: Range
     label: str
     counts: dict[RatioResult, int]
-    unequal: bool
 
 
 def costs_at_equal_accuracy() -> dict[str, dict[Group, EqualCost]]:
@@ -249,7 +234,6 @@ def costs_at_equal_accuracy() -> dict[str, dict[Group, EqualCost]]:
                 whole(ratios),
                 label(ratios, pair),
                 Counter(ratio.result for ratio in ratios),
-                budget == EARLIER_GRIDS,
             )
             for group, (at, ratios) in highest(pair).items()
         }
@@ -271,14 +255,15 @@ def readme_table() -> str:
     accountings agree.
     """
     costs = costs_at_equal_accuracy()
-    kinds = {kind: title for kind, title in COST_TITLES.items() if kind != "size"}
+    kinds = {
+        kind: title for kind, title in COST_TITLES.items() if kind not in ("size", "operations")
+    }
 
     def heading(name: str) -> str:
         known = [cost for kind, cost in costs[name].items() if kind in kinds]
         accuracies = sorted(cost.accuracy for cost in known)
         ends = dict.fromkeys(tenths(accuracy) for accuracy in (accuracies[0], accuracies[-1]))
-        star = " †" if known[0].unequal else ""
-        return f"{COST_COLUMNS[name]}{star}<br>at {' to '.join(ends)} %"
+        return f"{COST_COLUMNS[name]}<br>at {' to '.join(ends)} %"
 
     def cell(cost: EqualCost | None) -> str:
         if cost is None:
@@ -332,16 +317,10 @@ def lengths(entry: dict[str, Any], contender: str) -> str:
 
 
 def cost_as_measured(
-    found: Conclusion,
-    contender: str,
-    accuracy: float,
-    accounting: str,
-    stored: bool = False,
-    end: str = "low",
-    members: Collection[str] | None = None,
+    found: Conclusion, contender: str, accuracy: float, accounting: str, end: str
 ) -> float:
-    """Return the least cost of an accuracy on the curve of a contender (or `ALL_SPIKING`), of all
-    variants or `members`, without bootstrap samples, at the `end` of the accounting's range.
+    """Return the least cost of an accuracy on the curve of a contender (or `ALL_SPIKING`), without
+    bootstrap samples, at the `end` of the accounting's range.
     """
     family = [
         Network(
@@ -352,35 +331,8 @@ def cost_as_measured(
         )
         for one in found.variants
         if (one.spiking if contender == ALL_SPIKING else one.contender == contender)
-        and (members is None or one.name in members)
     ]
-    return float(costs_at(accuracy, family, accounting, stored)[0, 0])
-
-
-def equal_grids(entry: dict[str, Any]) -> Iterator[str]:
-    """Yield a cell for each kind of cost in `WITH_EQUAL_GRIDS`: the ratios, and those with the CNN's
-    family limited to sizes, bits and early exits that the spiking family has, too. A star stands
-    where the cheapest network of the limited family is more accurate than that.
-    """
-    (pair,) = entry["found"].pairs
-    others = [one for one in entry["found"].variants if one.contender == pair.other]
-    limited_family = [one for one in others if one.name in OF_BOTH]
-    for at, ratios in (highest(pair)[group] for group in WITH_EQUAL_GRIDS):
-        costs: tuple[list[float], list[float]] = [], []
-        begins_above = False
-        for ratio in ratios:
-            name = ratio.accounting
-            for end in ("low", "high"):
-                place = (at.accuracy, name, ratio.group == "size", end)
-                ours = cost_as_measured(entry["found"], pair.spiking, *place)
-                for found, members in zip(costs, (None, OF_BOTH), strict=True):
-                    theirs = cost_as_measured(entry["found"], pair.other, *place, members)
-                    found.append(ours / theirs)
-            cheapest = min(limited_family, key=lambda one: one.amounts[name].low)
-            begins_above |= cheapest.accuracy > at.accuracy
-        star = " *" if begins_above else ""
-        cell = [times(Range(low=min(found), high=max(found))) for found in costs]
-        yield f"{' → '.join(cell)}{star}"
+    return float(costs_at(accuracy, family, accounting, False)[0, 0])
 
 
 def write() -> None:
@@ -400,17 +352,11 @@ def write() -> None:
 
 
 def entries() -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Yield each data set with its budget and results: with equal grids where these are measured."""
-    equal = shared.read(RESULT, {})
+    """Yield each data set with its budget and results."""
+    results = shared.read(RESULT)
     for name in COST_COLUMNS:
-        of_name = equal.get(name) or {EARLIER_GRIDS: shared.read(EARLIER).get(name)}
-        for budget, entry in of_name.items():
-            if entry:
-                yield (
-                    name,
-                    budget,
-                    {**entry, "found": msgspec.convert(entry["frontier"], Conclusion)},
-                )
+        for budget, entry in results.get(name, {}).items():
+            yield name, budget, {**entry, "found": msgspec.convert(entry["frontier"], Conclusion)}
 
 
 def stem(name: str, budget: str) -> str:
@@ -437,6 +383,13 @@ def csv_tables() -> dict[Path, str]:
         made[TABLES / f"{stem(name, budget)}-ratios.csv"] = csv_text(
             text_rows(RATIOS, ratio_rows(found))
         )
+        missing = [
+            {"family": contender, "network": title, "reason": reason}
+            for contender, reasons in found.left_out.items()
+            for title, reason in reasons.items()
+        ]
+        if missing:
+            made[TABLES / f"{stem(name, budget)}-missing.csv"] = csv_text(missing)
     return made
 
 
@@ -454,16 +407,11 @@ def page() -> str:
     measured = list(entries())
     return TEMPLATES.get_template("energy/frontier.md.j2").render(
         entries=measured,
-        earlier={name: entry for name, budget, entry in measured if budget == EARLIER_GRIDS},
-        earlier_grids=EARLIER_GRIDS,
         titles=COST_TITLES,
         at_highest=at_highest,
-        equal_grids=equal_grids,
-        equal_kinds=WITH_EQUAL_GRIDS,
         device_rows=device_rows,
         cheapest=cheapest,
         stem=stem,
-        left_out=left_out,
         command=command,
         epochs=epochs,
         lengths=lengths,

@@ -4,11 +4,9 @@ import pytest
 
 from benchmarks import shared
 from spikeduel.features import FEATURES
-from spikeduel.system import typed
 
 pytest.importorskip("spikeduel.features.compression")
 from benchmarks.energy import frontier
-from spikeduel.features.compression.frontier_results import Conclusion
 
 
 def test_the_page_and_its_tables_are_made_of_the_results():
@@ -18,13 +16,6 @@ def test_the_page_and_its_tables_are_made_of_the_results():
     for name, budget, _ in frontier.entries():
         drawn = f"{frontier.stem(name, budget)}.png"
         assert (frontier.PAGE.parent / "figures" / drawn).is_file()
-
-
-def test_equal_grids_replace_the_earlier_ones():
-    budgets = {name: budget for name, budget, _ in frontier.entries()}
-    assert set(budgets) >= set(shared.read(frontier.EARLIER))
-    equal = set(shared.read(frontier.RESULT))
-    assert {name for name, of in budgets.items() if of != frontier.EARLIER_GRIDS} == equal
 
 
 def test_energies_on_devices_follow_from_the_ratios():
@@ -50,8 +41,8 @@ def test_energies_on_devices_follow_from_the_ratios():
 
 
 def test_bytes_are_those_of_networks_that_can_be_stored():
-    for entry in shared.read(frontier.EARLIER).values():
-        found = typed.converted(entry["frontier"], Conclusion)
+    for *_, entry in frontier.entries():
+        found = entry["found"]
         stored = {
             is_spiking: {
                 one.amounts["weights"].low for one in found.variants if one.spiking == is_spiking
@@ -69,4 +60,4 @@ def test_the_study_has_a_family_for_each_contender():
     experiments = frontier.experiments()
     assert len(experiments) == 6
     assert all(experiment.frontier for experiment in experiments.values())
-    assert set(shared.read(frontier.EARLIER)) <= set(experiments)
+    assert set(shared.read(frontier.RESULT)) <= set(experiments)
