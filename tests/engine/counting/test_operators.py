@@ -44,6 +44,11 @@ SPIKES = torch.ones(2, 1, 4, 4)
         (lambda x: x / 4, 1 / 4),
         (lambda x: x + x.clone(), 1),
         (lambda x: sum([x, x.clone()]), 1),
+        # A factor of spikes selects spikes of the other, as in spike-driven attention.
+        (lambda x: x * x.clone(), 1),
+        (lambda x: x * (x + x.clone()), 1),
+        (lambda x: (3 * x) * (x / 4), 3 / 4),
+        (lambda x: x * F.avg_pool2d(x, 4), 1 / 16),
         (lambda x: F.max_pool2d(F.avg_pool2d(x, 2), 2), 1 / 4),
         (lambda x: F.relu(x), 1),
         (lambda x: (torch.sigmoid(x) > 0.5).float(), 1),
@@ -56,9 +61,26 @@ def test_events_stay_events(function, unit):
     assert tag.unit == pytest.approx(unit)
 
 
-def test_what_stays_events_costs_nothing():
-    _, totals = after(lambda x: F.avg_pool2d(x + x.clone(), 2).sum(1), SPIKES)
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: F.avg_pool2d(x + x.clone(), 2).sum(1),
+        lambda x: x * (x + x.clone()),
+    ],
+)
+def test_what_stays_events_costs_nothing(function):
+    _, totals = after(function, SPIKES)
     assert amounts(totals) == (0, 0, 0)
+
+
+def test_selected_spikes_are_counted_one_by_one():
+    """The spikes of a mask times sums of two spikes: a layer adds both."""
+    spikes = torch.zeros(2, 4)
+    spikes[:, :3] = 1
+    weight = nn.Parameter(torch.ones(5, 4))
+    _, totals = after(lambda x: F.linear(x * (x + x.clone()), weight), spikes)
+    assert totals.acs.total == 3 * 2 * 5
+    assert totals.macs.dense.per_step == 0
 
 
 @pytest.mark.parametrize(
@@ -67,7 +89,7 @@ def test_what_stays_events_costs_nothing():
         (lambda x: x * torch.full((4,), 0.5), (0, 16, 0)),
         (lambda x: x + 1, (16, 0, 0)),
         (lambda x: 1 - x, (16, 0, 0)),
-        (lambda x: x * x.clone(), (0, 16, 0)),
+        (lambda x: (x + x.clone()) * (x + x.clone()), (0, 16, 0)),
         (lambda x: x + 0.5 * x, (16, 0, 0)),
         (lambda x: -1 * x, (0, 16, 0)),
         (lambda x: torch.sigmoid(x), (0, 0, 16)),

@@ -158,6 +158,12 @@ def _multiply(call: Call, x: Tensor, tag: Tag) -> Tag:
         return replace(
             merged, unit=merged.unit / scale if call.name == "div" else merged.unit * scale
         )
+    if call.name == "mul" and [tag.kind for _, tag in call.data] == [SPIKES, SPIKES]:
+        for (mask, one), (_, other) in (call.data, call.data[::-1]):
+            if bool((mask <= one.unit).all()):
+                # A factor of at most one spike selects spikes of the other.
+                unit = one.unit * other.unit
+                return replace(merged, unit=unit, averaged=other.averaged, bits=other.bits)
     call.count("multiplications", call.out.numel())
     return merged.real()
 
