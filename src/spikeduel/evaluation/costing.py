@@ -83,7 +83,8 @@ def counted_network(
     module.eval()
     try:
         shape = tuple(inputs.shape[1:])
-        calling = None if foreign.is_own(module) else foreign.calling_of(module, shape)
+        is_own = foreign.is_own(module)
+        calling = None if is_own else foreign.calling_of(module, shape, any_output=True)
         by_step = calling.way in ("step", "sequence") if calling else False
         stepwise = by_step or (calling is None and foreign.kind_of(module) == "snn")
         if stepwise and num_steps is None:

@@ -144,6 +144,94 @@ def as_parts(output):
     return output if isinstance(output, tuple) else (output,)
 
 
+# ---- outputs that are no scores of classes
+
+
+class Wrong(Tutorial):
+    def __init__(self, output):
+        super().__init__()
+        self.output = output
+
+    def forward(self, x):
+        return self.output(*super().forward(x))
+
+
+class WithState(nn.Linear):
+    calls = 0
+
+    def forward(self, x):
+        self.calls += 1
+        return super().forward(x) + self.calls
+
+
+class Maps(nn.Module):
+    """A backbone that returns two feature maps, as `collected` arranges them."""
+
+    def __init__(self, layers, collected=list):
+        super().__init__()
+        self.layers, self.collected = layers, collected
+
+    def forward(self, x):
+        maps = []
+        for each in self.layers:
+            x = each(x)
+            maps.append(x)
+        return self.collected(maps)
+
+
+def named(maps):
+    return {"fine": maps[0], "coarse": {"map": maps[-1], "none": None}}
+
+
+def backbone(step_mode, collected=named):
+    layers = [layer.Conv2d(1, 11, 3), neuron.IFNode(), layer.Conv2d(11, 2, 3, stride=2)]
+    layers.append(neuron.LIFNode(v_threshold=0.1))
+    module = Maps(nn.ModuleList(layers), collected)
+    functional.set_step_mode(module, step_mode)
+    return module
+
+
+@pytest.mark.parametrize(
+    ("module", "way"),
+    [
+        (backbone("s"), "step"),
+        (backbone("s", list), "step"),
+        (backbone("m"), "sequence"),
+        (Maps(nn.ModuleList([nn.Conv2d(1, 11, 3), nn.ReLU()]), named), "once"),
+        (Wrong(lambda spk, mem: {"spk": spk}), "loop"),
+        (Wrong(lambda spk, mem: (mem, spk)), "loop"),
+        (Wrong(lambda spk, mem: spk.sum()), "loop"),
+    ],
+)
+def test_any_output_is_taken_where_it_does_not_matter(module, way):
+    calling = calling_of(module, SHAPE, any_output=True)
+    assert calling.way == way
+    assert calling.num_steps == (6 if way == "loop" else None)
+    with pytest.raises(InputError, match="it returns"):
+        calling_of(module, SHAPE)
+
+
+def test_maps_of_single_steps_are_those_of_all_steps_at_once():
+    stepwise, at_once = backbone("s"), backbone("m")
+    at_once.load_state_dict(stepwise.state_dict())
+    outputs = [
+        called(module, ConstantInput(IMAGES, 3), calling_of(module, SHAPE, any_output=True))
+        for module in (stepwise, at_once)
+    ]
+    torch.testing.assert_close(*outputs)
+    assert outputs[0]["fine"].shape == (3, 5, 11, 6, 6)
+    assert outputs[0]["coarse"]["map"].any()
+
+
+def test_the_state_of_a_network_with_any_output_is_checked():
+    class WithStateAndMaps(WithState):
+        def forward(self, x):
+            return {"scores": super().forward(x)}
+
+    with pytest.raises(InputError, match="keeps a state that spikeduel does not know"):
+        calling_of(WithStateAndMaps(64, 3), SHAPE, any_output=True)
+
+
 # ---- as the libraries themselves run it
 
 
@@ -211,23 +299,6 @@ def test_membranes_stay_float32_under_bf16():
 
 
 # ---- what is refused
-
-
-class Wrong(Tutorial):
-    def __init__(self, output):
-        super().__init__()
-        self.output = output
-
-    def forward(self, x):
-        return self.output(*super().forward(x))
-
-
-class WithState(nn.Linear):
-    calls = 0
-
-    def forward(self, x):
-        self.calls += 1
-        return super().forward(x) + self.calls
 
 
 class GivesNaN(nn.Linear):

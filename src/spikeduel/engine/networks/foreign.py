@@ -4,11 +4,13 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
+from torch.utils._pytree import tree_leaves, tree_map
 
 from spikeduel.engine import ConstantInput
 from spikeduel.engine.networks.cards import CallConvention, Output
@@ -260,17 +262,18 @@ def called(module: nn.Module, x: Tensor | ConstantInput, calling: CallConvention
         # The same tensor for all steps shows the counter that the image stays the same.
         frames = [x.value] * x.num_steps if isinstance(x, ConstantInput) else x.unbind(0)
         frames = [frame.flatten(1) if calling.flat else frame for frame in frames]
-        steps = [module(frame) for frame in frames]
-        several = isinstance(steps[0], tuple | list)
-        return tuple(map(torch.stack, zip(*steps, strict=True))) if several else torch.stack(steps)
-    over_time = calling.way == "sequence"
-    if isinstance(x, ConstantInput):
-        x = x.expand() if over_time else x.value
-    if calling.flat:
-        x = x.flatten(2 if over_time else 1)
-    output = module(x)
+        output = tree_map(_stacked, *[module(frame) for frame in frames])
+    else:
+        over_time = calling.way == "sequence"
+        if isinstance(x, ConstantInput):
+            x = x.expand() if over_time else x.value
+        output = module(x.flatten(2 if over_time else 1) if calling.flat else x)
     # Readouts know tuples.
     return tuple(output) if isinstance(output, list) else output
+
+
+def _stacked(*steps: Any) -> Any:
+    return torch.stack(steps) if isinstance(steps[0], Tensor) else steps[0]
 
 
 def calling_of(
@@ -278,9 +281,12 @@ def calling_of(
     image_shape: tuple[int, ...],
     num_classes: int | None = None,
     spikes: bool | None = None,
+    any_output: bool = False,
 ) -> CallConvention:
     """Return a foreign network's calling convention, found with a few images by what its spiking
-    layers receive. `spikes` is what its builder declares. Raises `InputError`.
+    layers receive. `spikes` is what its builder declares. With `any_output`, the network may return
+    something else than scores, such as a list or dict of feature maps; `output` then says nothing.
+    Raises `InputError`.
     """
     was_training = module.training
     module.eval()
@@ -289,9 +295,9 @@ def calling_of(
             device = next(module.parameters(), torch.empty(0)).device
             generator = torch.Generator().manual_seed(0)
             images = torch.rand((_PROBED_IMAGES, *image_shape), generator=generator).to(device)
-            calling, output = _probed(module, images, spikes)
-            num_outputs = _parts(output)[0].shape[-1]
-            if num_classes is not None and num_outputs != num_classes:
+            calling, output = _probed(module, images, spikes, any_output)
+            num_outputs = None if num_classes is None else _parts(output)[0].shape[-1]
+            if num_outputs != num_classes:
                 raise InputError(
                     f"it has {num_outputs} outputs, and the data has {num_classes} classes. Let "
                     "what builds it take num_classes."
@@ -302,12 +308,15 @@ def calling_of(
     return calling
 
 
-def _probed(module: nn.Module, images: Tensor, spikes: bool | None) -> tuple[CallConvention, Any]:
+def _probed(
+    module: nn.Module, images: Tensor, spikes: bool | None, any_output: bool
+) -> tuple[CallConvention, Any]:
     """Return the calling convention and the output of the first way of calling `module` that works.
 
     Ways are tried in the order of their likelihood: flat images or not, one step or a sequence.
     """
     layers = list(spiking_layers(module).values())
+    kind_of_output = partial(_kind, any_output=any_output)
     failure: Exception | None = None
     for flat in (True, False) if _starts_linear(module) else (False, True):
         image = images.flatten(1) if flat else images
@@ -318,24 +327,25 @@ def _probed(module: nn.Module, images: Tensor, spikes: bool | None) -> tuple[Cal
                 failure = failure or error
                 continue
             if not layers:
-                return _without_neurons(module, output, flat, spikes), output
-            over_time = any(isinstance(part, Tensor) and part.dim() == 3 for part in _parts(output))
+                kind, steps = kind_of_output(output)
+                return _without_neurons(module, kind, steps, flat, spikes), output
+            over_time = any(map(_is_over_time, _tensors(output)))
             if x is not image:
                 if num_steps == _PROBED_STEPS:
-                    return CallConvention("sequence", flat, _kind(output)[0]), output
+                    return CallConvention("sequence", flat, kind_of_output(output)[0]), output
             elif num_steps == 1 and not over_time:
-                return CallConvention("step", flat, _kind(output, one_step=True)[0]), output
+                kind, _ = kind_of_output(output, one_step=True)
+                return CallConvention("step", flat, kind), output
             elif num_steps:
-                kind, steps = _kind(output)
+                kind, steps = kind_of_output(output)
                 return CallConvention("loop", flat, kind, steps or num_steps), output
     raise InputError(_refusal(module, tuple(images.shape[1:]), failure))
 
 
 def _without_neurons(
-    module: nn.Module, output: Any, flat: bool, spikes: bool | None
+    module: nn.Module, kind: Output, steps: int | None, flat: bool, spikes: bool | None
 ) -> CallConvention:
-    """Return the calling convention of a network without known spiking layers, by its `output`."""
-    kind, steps = _kind(output)
+    """Return the calling convention of a network without known spiking layers, by its output."""
     if spikes:
         num_steps = steps or getattr(module, "num_steps", None)
         if isinstance(num_steps, int):
@@ -392,8 +402,21 @@ def _parts(output: Any) -> Any:
     return output if isinstance(output, tuple | list) else (output,)
 
 
-def _kind(output: Any, one_step: bool = False) -> tuple[Output, int | None]:
-    """Return the kind of `output`, and its time steps if it has them. Raises `InputError`."""
+def _tensors(output: Any) -> list[Tensor]:
+    return [part for part in tree_leaves(output) if isinstance(part, Tensor)]
+
+
+def _is_over_time(part: Tensor) -> bool:
+    """Return True for `[T, B, …]`, False for `[B, …]`."""
+    return part.dim() > 2 and part.shape[1] == _PROBED_IMAGES != part.shape[0]
+
+
+def _kind(
+    output: Any, one_step: bool = False, any_output: bool = False
+) -> tuple[Output, int | None]:
+    """Return the kind of `output`, and its time steps if it has them. What is no output of a
+    classifier counts as scores with `any_output`, else it raises `InputError`.
+    """
     parts = _parts(output)
     shapes = {tuple(part.shape) if isinstance(part, Tensor) else () for part in parts}
     shape = shapes.pop() if len(shapes) == 1 else ()
@@ -404,11 +427,13 @@ def _kind(output: Any, one_step: bool = False) -> tuple[Output, int | None]:
             return "over_time" if over_time or one_step else "scores", steps
         if len(parts) == 2 and over_time != one_step:
             spk_is_binary, mem_is_binary = (bool(((x == 0) | (x == 1)).all()) for x in parts)
-            if mem_is_binary and not spk_is_binary:
+            if mem_is_binary and not spk_is_binary and not any_output:
                 raise InputError(
                     "it returns a pair whose second part are the spikes. Return (spk, mem)."
                 )
             return "spikes", steps
+    if any_output:
+        return "scores", None
     raise InputError(
         f"it returns {_described(output)} for {_PROBED_IMAGES} images. It must return scores [B, "
         f"K] (B images, K "
@@ -430,7 +455,7 @@ def _require_fresh(module: nn.Module, images: Tensor, calling: CallConvention) -
     outputs = []
     for _ in range(2):
         torch.manual_seed(0)
-        outputs.append(_parts(called(module, ConstantInput(images, _PROBED_STEPS), calling)))
+        outputs.append(_tensors(called(module, ConstantInput(images, _PROBED_STEPS), calling)))
     # First, since NaN is not equal to itself.
     if any(bool(part.isnan().any()) for part in outputs[0]):
         raise InputError(
