@@ -55,9 +55,21 @@ class Cost:
     >>> cost = sd.cost(nn.Linear(4, 2, bias=False), torch.rand(8, 4))
     >>> cost
     <Cost of 1 layer: 8.00 MACs, 0 ACs an image>
+    >>> cost.macs
+    8.0
     """
 
     operations: Operations
+
+    @property
+    def macs(self) -> float:
+        """Multiply-accumulates; work that is equal at all time steps counts once."""
+        return self.operations.totals.macs.dense.hoisted
+
+    @property
+    def acs(self) -> float:
+        """Accumulates: additions that spikes cause, or synaptic operations (SOPs)."""
+        return self.operations.totals.acs.total
 
     @property
     def layers(self) -> list[Layer]:
@@ -113,8 +125,7 @@ class Cost:
         return network_text(self.operations, self.energy(), energy.HEADLINE)
 
     def __repr__(self) -> str:
-        total = self.operations.totals
-        macs, acs = amount(total.macs.dense.hoisted), amount(total.acs.total)
+        macs, acs = amount(self.macs), amount(self.acs)
         return f"<Cost of {counted(len(self.layers), 'layer')}: {macs} MACs, {acs} ACs an image>"
 
     def _repr_html_(self) -> str:
@@ -132,7 +143,8 @@ def cost(
 ) -> Cost:
     """Count the operations of one inference.
 
-    The network may be one of snnTorch, SpikingJelly, Norse, plain PyTorch or spikeduel.
+    The network may be one of snnTorch, SpikingJelly, Norse, transformers, timm, plain PyTorch or
+    spikeduel. It may return anything, such as scores, or a list or dict of feature maps.
 
     Parameters
     ----------
