@@ -64,6 +64,7 @@ FEATURES: dict[str, str] = {
     "verification": "spikeduel.features.verification",
     "kit": "spikeduel.features.kit",
     "loggers": "spikeduel.features.loggers",
+    "callbacks": "spikeduel.features.callbacks",
     "cluster": "spikeduel.features.cluster",
     "label_issues": "spikeduel.features.label_issues",
     "tuning": "spikeduel.features.tuning",

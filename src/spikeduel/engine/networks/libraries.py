@@ -214,7 +214,7 @@ class Timm:
     def __init__(self) -> None:
         with needing_extra(("timm",), "timm"):
             import timm
-        self._timm = timm
+        self._timm: Any = timm
 
     def require(self, name: str) -> None:
         # hf-hub:… and the like are refused.
