@@ -291,8 +291,8 @@ def _required(chosen: EarlyExit | None) -> tuple[float, float]:
         raise InputError("its readout needs all time steps at once.")
     if chosen.threshold is None:
         raise InputError(
-            f"no early exit was shown to cost at most {100 * chosen.tolerance:g} points of "
-            f"accuracy, by {chosen.validation.n:,} validation images. At least "
+            f"by {chosen.validation.n:,} validation images, no early exit surely costs at most "
+            f"{100 * chosen.tolerance:g} points of accuracy. At least "
             f"{chosen.validation.fewest:,} are needed."
         )
     return chosen.threshold, chosen.validation.accuracy
